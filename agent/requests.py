@@ -1,0 +1,99 @@
+"""Reads the articles out of a request to the agent, in each of the forms that the product accepts.
+
+    {"input": [], "custom_inputs": {"title": ..., "content": ...}}
+    {"input": [], "custom_inputs": {"articles": [{"id"?: ..., "title": ..., "content": ...}, ...]}}
+    {"input": [{"role": "user", "content": TEXT or '{"title": ..., "content": ...}'}]}
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mlflow.exceptions import MlflowException
+from mlflow.types.responses import ResponsesAgentRequest
+from pydantic import TypeAdapter, ValidationError
+
+from agent.records import Article
+
+ARTICLE_LIST = TypeAdapter(list[Article])
+ACCEPTED = (
+    "Send custom_inputs with 'title' and 'content', or with 'articles' (a list of such objects), or a user message with the text."
+)
+
+
+class InvalidArticle(NamedTuple):
+    """An entry of a request that is no article."""
+
+    id: str | int | None
+    problem: str
+
+
+class ArticleBatch(NamedTuple):
+    """The articles of one request, in order."""
+
+    articles: Sequence[Article | InvalidArticle]
+    single: bool
+    """Whether one article was asked about by itself, rather than a list of articles."""
+
+
+def read_request(request: ResponsesAgentRequest) -> ArticleBatch:
+    """The articles that a request asks about.
+
+    Raises:
+        MlflowException: the request has none of the accepted forms (error code INVALID_PARAMETER_VALUE, HTTP 400).
+    """
+    if request.custom_inputs:
+        return _read_fields(request.custom_inputs)
+    for message in reversed(request.input):
+        if getattr(message, "role", None) == "user":
+            return _read_text(_message_text(getattr(message, "content", "")))
+    raise MlflowException.invalid_parameter_value(f"The request holds no article. {ACCEPTED}")
+
+
+def _read_fields(fields: Mapping[str, object]) -> ArticleBatch:
+    if "articles" in fields:
+        entries = fields["articles"]
+        if not isinstance(entries, list):
+            raise MlflowException.invalid_parameter_value(
+                f"'articles' must be a list of objects, not {type(entries).__name__}. {ACCEPTED}"
+            )
+        return ArticleBatch(read_articles(entries), single=False)
+    if "title" in fields or "content" in fields:
+        return ArticleBatch(read_articles([fields]), single=True)
+    raise MlflowException.invalid_parameter_value(f"custom_inputs has the keys {sorted(fields)}. {ACCEPTED}")
+
+
+def read_articles(entries: list[object]) -> list[Article | InvalidArticle]:
+    """One article, or the reason why there is none, for each entry."""
+    try:
+        return list(ARTICLE_LIST.validate_python(entries))
+    except ValidationError:
+        return [_read_article(entry) for entry in entries]
+
+
+def _read_article(entry: object) -> Article | InvalidArticle:
+    try:
+        return Article.model_validate(entry)
+    except ValidationError as err:
+        first = err.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "article"
+        given = entry.get("id") if isinstance(entry, dict) else None
+        return InvalidArticle(given if isinstance(given, str | int) else None, f"field {field!r}: {first['msg']}")
+
+
+def _message_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = (part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in parts)
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _read_text(text: str) -> ArticleBatch:
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError:
+        fields = None
+    if isinstance(fields, dict) and fields.keys() & {"title", "content", "articles"}:
+        return _read_fields(fields)
+    return ArticleBatch([Article(content=text)], single=True)

@@ -1,0 +1,38 @@
+"""`news-classifier eval`: candidates against labelled sets."""
+
+from pathlib import Path
+
+import click
+
+from agent.config import AgentConfig
+from eval.console import AGENT_FILE, DATA_FILE, Group, err, json_option, out, parse_pairs, print_json, progress_bar
+from eval.labeled_set import load_labeled_set
+from eval.render import evaluation_table
+from eval.runner import evaluate
+from eval.store import open_store
+
+
+@click.group("eval", cls=Group)
+def commands() -> None:
+    """Evaluate candidates on labelled news."""
+
+
+@commands.command("run")
+@click.option("--agent", "agent_file", type=click.Path(path_type=Path), default=AGENT_FILE, show_default=True, help="The candidate's file.")
+@click.option("--data", "data_file", type=click.Path(path_type=Path), default=DATA_FILE, show_default=True, help="The labelled set.")
+@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field, for example category=label.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
+@json_option
+def run(agent_file: Path, data_file: Path, columns: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
+    """Evaluate one candidate and log predictions, figures and the model."""
+    config = AgentConfig.from_file(agent_file)
+    dataset = load_labeled_set(data_file, config.labels, parse_pairs("--map", columns))
+    open_store()
+    with progress_bar("Classifying") as progress:
+        record = evaluate(config, dataset, tags=parse_pairs("--tag", tags), progress=progress)
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+        return
+    out.print(evaluation_table(record))
+    err.print(f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}.")
+    err.print(f"Next: news-classifier registry register {record.run_id}")

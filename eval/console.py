@@ -1,0 +1,72 @@
+"""What the command lines of all packages share: options, progress, and one-line errors with an exit code."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent.errors import NewsClassifierError
+
+LABELS_FILE = Path("config/labels.yaml")
+DATA_FILE = Path("data/labeled_news.jsonl")
+AGENT_FILE = Path("config/agents/local-sklearn.yaml")
+
+out = Console(highlight=False, markup=False)
+"""Results for people."""
+err = Console(stderr=True, highlight=False, markup=False)
+"""Progress, notes and errors."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+
+
+class Group(click.Group):
+    """A command group whose expected errors are one line on standard error, with their own exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn an error of this product into its message and exit code."""
+        quiet_libraries()
+        try:
+            return super().invoke(ctx)
+        except NewsClassifierError as error:
+            err.print(f"Error: {error}", soft_wrap=True)
+            ctx.exit(error.exit_code)
+
+
+def quiet_libraries() -> None:
+    """Keep MLflow's informational messages out of a person's way; warnings of ours still show."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object for machines."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def parse_pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
+    """`key=value` options as a mapping. Raises click.BadParameter for another form."""
+    pairs = {}
+    for value in values:
+        key, separator, content = value.partition("=")
+        if not (key and separator and content):
+            raise click.BadParameter(f"{value!r} is not of the form key=value", param_hint=option)
+        pairs[key] = content
+    return pairs
+
+
+@contextmanager
+def progress_bar(step: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on standard error, told what is done and, where it is known, how much there is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(step, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,58 @@
+"""The record of one evaluation: what was run on what, and every figure. It is written as `evaluation.json`."""
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.config import Track
+
+
+class DatasetRecord(BaseModel):
+    """Which labelled set was used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    rows: int
+    digest: str
+    """sha256 of its canonical content."""
+
+
+class CandidateRecord(BaseModel):
+    """Which candidate answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    track: Track
+    model_hash: str | None
+    """sha256 of the local model; None for a remote one."""
+    config_hash: str
+    """sha256 of the agent's configuration, labels included."""
+    code_hash: str
+    """sha256 of the `agent` package that answered."""
+
+    @property
+    def hash(self) -> str:
+        """sha256 over model, configuration and code: two candidates that share it are the same."""
+        return hashlib.sha256(f"{self.model_hash} {self.config_hash} {self.code_hash}".encode()).hexdigest()
+
+
+class EvaluationRecord(BaseModel):
+    """One evaluation. Missing figures are missing from `metrics`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    model_uri: str
+    agent: str
+    """Name of the candidate."""
+    candidate: CandidateRecord
+    dataset: DatasetRecord
+    metrics: dict[str, float]
+    artifacts: list[str]
+    fresh_calls: int
+    cached_calls: int

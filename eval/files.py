@@ -1,0 +1,79 @@
+"""Writes the files of an evaluation: predictions, confusion matrices, reports, curves."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from agent.labels import TASKS, UNKNOWN
+from eval.charts import draw_confusion, draw_curves
+from eval.metrics.quality import averages, label_scores
+from eval.outcomes import Prediction, TaskOutcome
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> None:
+    """Write every file of an evaluation but `evaluation.json` into `folder`."""
+    table = prediction_table(predictions)
+    table.to_csv(folder / "predictions.csv", index=False, quoting=csv.QUOTE_MINIMAL)
+    records = [
+        {"id": row.id, "title": row.article.title, "gold": dict(row.gold), "answer": answer.model_dump(mode="json")}
+        for row, answer in predictions
+    ]
+    (folder / "predictions.json").write_text(json.dumps(records, ensure_ascii=False, indent=1), encoding="utf-8")
+    report = classification_report(outcomes)
+    report.to_csv(folder / "classification_report.csv", index=False)
+    text = report.to_string(index=False, float_format="%.3f")
+    (folder / "classification_report.txt").write_text(f"{text}\n", encoding="utf-8")
+    for outcome in outcomes:
+        if outcome.name != "joint":
+            draw_confusion(outcome, folder / f"confusion_matrix_{outcome.name}.png")
+            matrix = pd.DataFrame(outcome.confusion, index=outcome.labels, columns=[*outcome.labels, UNKNOWN])
+            matrix.to_csv(folder / f"confusion_matrix_{outcome.name}.csv", index_label="gold")
+    if outcomes[0].name == "category":
+        draw_curves(outcomes[0], folder / "roc_curve.png", folder / "pr_curve.png")
+
+
+def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
+    """One row for each article: gold, predicted, confidence, latency, cost, error; text that spreadsheets would run is made inert."""
+    return pd.DataFrame([_table_row(prediction) for prediction in predictions])
+
+
+def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
+    """Precision, recall, F1 and support of each label and on average, for category, sentiment and both together."""
+    rows = []
+    for outcome in outcomes:
+        scores = label_scores(outcome.confusion)
+        rows += [
+            (outcome.name, label, *values)
+            for label, *values in zip(outcome.labels, scores.precision, scores.recall, scores.f1, scores.support, strict=True)
+        ]
+        mean = averages(scores)
+        rows.append(
+            (outcome.name, "macro average", *(float(mean[f"macro_{name}"]) for name in ("precision", "recall", "f1")), scores.support.sum())
+        )
+    report = pd.DataFrame(rows, columns=["task", "label", "precision", "recall", "f1", "support"])
+    return report.astype({"support": int})
+
+
+def inert(text: str) -> str:
+    """Text that a spreadsheet shows instead of running it as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _table_row(prediction: Prediction) -> dict[str, object]:
+    row, answer = prediction
+    cells: dict[str, object] = {"id": inert(row.id), "title": inert(row.article.title)}
+    for task in TASKS:
+        probabilities = prediction.probabilities(task)
+        cells[f"gold_{task}"] = row.gold.get(task)
+        cells[f"predicted_{task}"] = prediction.label(task)
+        cells[f"{task}_confidence"] = max(probabilities.values()) if probabilities else None
+    return cells | {
+        "hard": row.hard,
+        "latency_ms": sum(call.latency_ms for call in answer.calls),
+        "error": inert(answer.error.message) if answer.error else None,
+    }

@@ -1,0 +1,46 @@
+"""Logs the agent as code: the `agent` package, its configuration and, for the local track, the trained model."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow.models.model import ModelInfo
+
+from agent.config import AgentConfig
+from agent.fingerprint import PACKAGE
+from agent.responses_agent import LOCAL_MODEL
+
+REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml")
+PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {"sklearn": ("numpy", "scipy", "scikit-learn", "skops")}
+INPUT_EXAMPLE = {
+    "input": [],
+    "custom_inputs": {"title": "Rowers win gold on home water", "content": "The city's four beat the champions by a second."},
+}
+
+
+def log_agent(config: AgentConfig) -> ModelInfo:
+    """Log the agent into the active run, with pinned requirements and without the working directory's uv.lock.
+
+    The package is copied first, so that what is logged is the same bytes whatever Python left beside them.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch) / "agent"
+        shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        return mlflow.pyfunc.log_model(
+            name="agent",
+            python_model=str(package / "model.py"),
+            code_paths=[str(package)],
+            model_config=config.to_model_config(),
+            artifacts={LOCAL_MODEL: str(config.artifact)} if config.artifact else None,
+            pip_requirements=pinned_requirements(config.provider),
+            input_example=INPUT_EXAMPLE,
+        )
+
+
+def pinned_requirements(provider: str) -> list[str]:
+    """What a model of this provider needs, at the versions installed here."""
+    names = (*REQUIREMENTS, *PROVIDER_REQUIREMENTS[provider])
+    return [f"{name}=={version(name)}" for name in names]

@@ -1,0 +1,127 @@
+"""Runs one candidate over a labelled set and logs everything to one MLflow run."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import mlflow
+
+from agent.config import AgentConfig
+from agent.errors import EvaluationError
+from agent.fingerprint import code_hash, config_hash
+from agent.records import Classification
+from agent.responses_agent import NewsClassifierAgent
+from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
+from eval.files import write_files
+from eval.labeled_set import LabeledSet
+from eval.logged_model import log_agent
+from eval.metrics import all_figures, flatten
+from eval.outcomes import Prediction, task_outcomes
+from eval.tracking import (
+    COMPLETE_TAG,
+    experiment_name,
+    git_commit,
+    log_dataset,
+    log_mlflow_figures,
+    run_name,
+    tracked_run,
+)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of articles answered and the number of all."""
+EVALUATION_FILE = "evaluation.json"
+
+
+def evaluate(
+    config: AgentConfig, dataset: LabeledSet, *, tags: Mapping[str, str] | None = None, progress: Progress = lambda done, total: None
+) -> EvaluationRecord:
+    """Classify every article of a labelled set; log predictions, figures, files and the model in one run.
+
+    Args:
+        config: The candidate.
+        dataset: A labelled set, n >= 1.
+        tags: Tags of one's own for the run.
+        progress: Told how far the predictions are.
+
+    Raises:
+        ArtifactError: the trained model cannot be loaded; nothing is logged then.
+        EvaluationError: the model judges none of the tasks that the set has labels for; the run ends FAILED.
+    """
+    agent = NewsClassifierAgent(config)
+    agent.prepare()
+    with tracked_run(experiment_name(config.track), run_name(config.track, config.model), join=True) as run:
+        log_what_runs(config, dataset, tags or {})
+        predictions = predict(agent, dataset, progress)
+        outcomes = task_outcomes(dataset, predictions, config.labels)
+        if not outcomes:
+            raise EvaluationError(f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one of them.")
+        metrics = flatten(all_figures(outcomes, predictions))
+        mlflow.log_metrics(metrics)
+        log_mlflow_figures(outcomes)
+        model = log_agent(config)
+        record = EvaluationRecord(
+            run_id=run.info.run_id,
+            model_uri=model.model_uri,
+            agent=config.name,
+            candidate=candidate_record(config, predictions[0].answer),
+            dataset=DatasetRecord(path=str(dataset.path), rows=len(dataset.rows), digest=dataset.digest),
+            metrics=metrics,
+            artifacts=[],
+            fresh_calls=sum(len(prediction.answer.calls) for prediction in predictions),
+            cached_calls=0,
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            write_files(folder, outcomes, predictions)
+            names = sorted([*(path.name for path in folder.iterdir()), EVALUATION_FILE])
+            record = record.model_copy(update={"artifacts": names})
+            (folder / EVALUATION_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
+            mlflow.log_artifacts(scratch)
+        mlflow.set_tag(COMPLETE_TAG, "true")
+    return record
+
+
+def predict(agent: NewsClassifierAgent, dataset: LabeledSet, progress: Progress) -> list[Prediction]:
+    """Ask about one article after the other, so that latencies are those of real calls."""
+    predictions = []
+    for done, row in enumerate(dataset.rows, 1):
+        [(_, answer)] = agent.classify([row.article])
+        predictions.append(Prediction(row, answer))
+        progress(done, len(dataset.rows))
+    return predictions
+
+
+def candidate_record(config: AgentConfig, answer: Classification) -> CandidateRecord:
+    """Which candidate answered, with the hashes that identify it."""
+    return CandidateRecord(
+        provider=config.provider,
+        model=config.model,
+        track=config.track,
+        model_hash=answer.model_hash,
+        config_hash=config_hash(config),
+        code_hash=code_hash(),
+    )
+
+
+def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, str]) -> None:
+    """Log parameters, tags and the dataset, before anything is asked."""
+    mlflow.log_params(
+        {
+            "agent": config.name,
+            "provider": config.provider,
+            "model": config.model,
+            "track": config.track,
+            "tier": config.tier,
+            "articles": len(dataset.rows),
+            "dataset_path": str(dataset.path),
+            "dataset_digest": dataset.digest,
+            "config_hash": config_hash(config),
+            "code_hash": code_hash(),
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **{f"params.{name}": value for name, value in config.params.items()},
+        }
+    )
+    commit = git_commit()
+    mlflow.set_tags({**tags, "track": config.track, "provider": config.provider, "model": config.model, **({"git_commit": commit} if commit else {})})
+    log_dataset(dataset, context="evaluation")

@@ -1,0 +1,95 @@
+"""MLflow runs: which experiment, which run, what is logged."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import git
+import mlflow
+import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
+
+from agent.config import Track
+from agent.labels import UNKNOWN
+from eval.labeled_set import LabeledSet
+from eval.outcomes import TaskOutcome
+
+RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
+COMPLETE_TAG = "evaluation_complete"
+"""Set to `true` as the last thing of an evaluation; only such a run can be registered."""
+DIGEST_CHARS = 32
+"""MLflow allows 36 characters in a dataset's digest."""
+
+
+def experiment_name(track: Track) -> str:
+    """The experiment of a track: `MLFLOW_EXPERIMENT_NAME_<TRACK>` or `news-classifier-<track>`."""
+    return os.environ.get(f"MLFLOW_EXPERIMENT_NAME_{track.upper()}") or f"news-classifier-{track}"
+
+
+def run_name(track: Track, model: str) -> str:
+    """`{track}_{model}_{UTC time}`."""
+    return f"{track}_{model}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+@contextmanager
+def tracked_run(experiment: str, name: str, *, join: bool) -> Iterator[mlflow.ActiveRun]:
+    """A run that ends FAILED when its body raises.
+
+    Under `mlflow run` a run exists already. With `join` it is continued, in the experiment it was made in; without, the
+    new run becomes its child there.
+
+    Args:
+        experiment: Name of the experiment outside `mlflow run`.
+        name: Name of a new run.
+        join: Whether to continue the run of `mlflow run`.
+    """
+    given = os.environ.pop(RUN_ID_VARIABLE, None)
+    try:
+        if given and join:
+            started = mlflow.start_run(run_id=given)
+        elif given:
+            parent = mlflow.get_run(given)
+            started = mlflow.start_run(
+                run_name=name, experiment_id=parent.info.experiment_id, tags={"mlflow.parentRunId": given}
+            )
+        else:
+            started = mlflow.start_run(run_name=name, experiment_id=mlflow.set_experiment(experiment).experiment_id)
+        with started as run:
+            yield run
+    finally:
+        if given:
+            os.environ[RUN_ID_VARIABLE] = given
+
+
+def git_commit() -> str | None:
+    """The commit that the working directory is at, with `-dirty` where it has changes; None outside a repository."""
+    try:
+        repository = git.Repo(search_parent_directories=True)
+        return repository.head.commit.hexsha + ("-dirty" if repository.is_dirty() else "")
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
+        return None
+
+
+def log_dataset(dataset: LabeledSet, context: str) -> None:
+    """Log a labelled set as the run's input, with its digest in a parameter as well."""
+    frame = pd.DataFrame({"id": [row.id for row in dataset.rows], **{task: [row.gold[task] for row in dataset.rows] for task in dataset.tasks}})
+    source = from_pandas(frame, source=str(dataset.path), name=dataset.path.stem, digest=dataset.digest[:DIGEST_CHARS])
+    mlflow.log_input(source, context=context)
+
+
+def log_mlflow_figures(outcomes: Sequence[TaskOutcome]) -> None:
+    """MLflow's own classifier evaluation of each task, its figures prefixed with `mlflow_TASK_`."""
+    for outcome in outcomes:
+        if outcome.name == "joint":
+            continue
+        names = [*outcome.labels, UNKNOWN]
+        frame = pd.DataFrame({"gold": [names[i] for i in outcome.gold], "predicted": [names[i] for i in outcome.predicted]})
+        mlflow.models.evaluate(
+            data=frame,
+            targets="gold",
+            predictions="predicted",
+            model_type="classifier",
+            evaluators="default",
+            evaluator_config={"log_model_explainability": False, "metric_prefix": f"mlflow_{outcome.name}_"},
+        )

@@ -1,0 +1,1 @@
+"""Evidence to gates to aliases. Import from its modules: `from registry.register import register`."""

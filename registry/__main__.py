@@ -1,0 +1,5 @@
+"""`python -m registry`."""
+
+from registry.commands import commands
+
+commands()

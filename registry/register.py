@@ -1,0 +1,201 @@
+"""Turns a complete evaluation into a registered version with a verdict, and gives it the alias that the gates allow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from pydantic import ValidationError
+
+from agent.champion import registered_model_name
+from agent.config import Track
+from agent.errors import DataError
+from eval.evaluation import EvaluationRecord
+from eval.runner import EVALUATION_FILE
+from eval.tracking import COMPLETE_TAG, experiment_name
+from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
+from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PENDING_TAG, Registry, Snapshot, Version
+
+TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
+REASON_CHARS = 250
+"""Unity Catalog limits tag values to 256 characters."""
+
+
+class Proposal(NamedTuple):
+    """What a registration would do, before it does it."""
+
+    evaluation: EvaluationRecord
+    gates: tuple[Verdict, ...]
+    duplicate_of: Version | None
+    alias: str | None
+    """The alias that the version would get; None when a gate failed."""
+    reason: str
+    displaced: str | None = None
+    """Number of the waiting challenger that would become candidate."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(verdict.passed for verdict in self.gates)
+
+
+class Registration(NamedTuple):
+    """What a registration did."""
+
+    proposal: Proposal
+    version: str | None
+    """The new version, or None when none was registered."""
+    alias: str | None
+    """The alias that it got."""
+    reason: str
+
+
+class Approval(NamedTuple):
+    """What a person says to a proposal."""
+
+    approved: bool
+    override_reason: str | None = None
+    """Why the version may become candidate although a gate failed."""
+
+
+def read_evaluation(run_id: str | None) -> EvaluationRecord:
+    """The evaluation that a run logged; without a run, the newest complete one of all tracks.
+
+    Raises:
+        DataError: there is no such run, or it is no complete evaluation.
+    """
+    run_id = run_id or _newest_evaluation()
+    try:
+        run = mlflow.get_run(run_id)
+        if run.data.tags.get(COMPLETE_TAG) != "true":
+            raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
+        return EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
+    except MlflowException as err:
+        raise DataError(f"Run {run_id!r} cannot be read: {err}. Give the id that 'news-classifier eval run' printed.") from err
+    except ValidationError as err:
+        raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
+
+
+def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Proposal:
+    """What should happen to an evaluated candidate, given the registry as it is."""
+    gates = tuple(thresholds(config.gates, evaluation.metrics))
+    duplicate = find_duplicate(evaluation, snapshot, config)
+    if failed := [verdict.reason for verdict in gates if not verdict.passed]:
+        return Proposal(evaluation, gates, duplicate, None, f"gate failed: {'; '.join(failed)}")
+    champion = snapshot.holder(CHAMPION)
+    if champion is None:
+        return Proposal(evaluation, gates, duplicate, CHAMPION, "first version that passed all gates")
+    if champion.tags.get("dataset_digest") != evaluation.dataset.digest:
+        reason = f"passed all gates; champion version {champion.number} was measured on other rows, so they are not compared"
+        return Proposal(evaluation, gates, duplicate, CANDIDATE, reason)
+    better = beats(config.challenger, evaluation.metrics, champion.metrics)
+    if not better.passed:
+        return Proposal(evaluation, gates, duplicate, CANDIDATE, f"passed all gates; {better.reason}")
+    waiting = snapshot.holder(CHALLENGER)
+    if waiting and waiting.metrics.get("category_accuracy", 0.0) >= evaluation.metrics["category_accuracy"]:
+        return Proposal(evaluation, gates, duplicate, CANDIDATE, f"{better.reason}; challenger version {waiting.number} is not worse")
+    return Proposal(evaluation, gates, duplicate, CHALLENGER, better.reason, waiting.number if waiting else None)
+
+
+def register(
+    evaluation: EvaluationRecord, config: GatesConfig, *, approve: Callable[[Proposal], Approval] | None = None
+) -> Registration:
+    """Register an evaluated candidate, unless an identical version exists.
+
+    The version is created together with its tags and the alias it is about to get, then gets the alias. If that is
+    interrupted, the next registration completes it.
+
+    Args:
+        evaluation: A complete evaluation with its logged model.
+        config: The gates.
+        approve: Asked before an alias is given; automatic without.
+
+    Raises:
+        RegistryError: the registry could not be read or changed; no alias was given then.
+    """
+    registry = Registry(registered_model_name(), MlflowClient())
+    finish_interrupted(registry, registry.snapshot(), config)
+    proposal = propose(evaluation, registry.snapshot(), config)
+    if proposal.duplicate_of:
+        same = proposal.duplicate_of
+        return Registration(proposal, None, None, f"performs as version {same.number} does{_held(same)}; nothing registered")
+    alias, reason = proposal.alias, proposal.reason
+    if approve:
+        alias, reason = _ask(approve, proposal)
+    version = registry.create_version(evaluation.model_uri, evaluation.run_id, version_tags(proposal, alias, reason))
+    if alias:
+        give_alias(registry, version, alias, proposal.displaced)
+    return Registration(proposal, version, alias, reason)
+
+
+def finish_interrupted(registry: Registry, snapshot: Snapshot, config: GatesConfig) -> None:
+    """Complete registrations that were stopped before their version got its alias: decide again, as things are now."""
+    for version in reversed(snapshot.versions):
+        if PENDING_TAG in version.tags:
+            if not version.aliases:
+                proposal = propose(read_evaluation(version.run_id), registry.snapshot(), config)
+                give_alias(registry, version.number, proposal.alias or CANDIDATE, proposal.displaced)
+            else:
+                registry.delete_tag(version.number, PENDING_TAG)
+
+
+def give_alias(registry: Registry, version: str, alias: str, displaced: str | None) -> None:
+    """Give a version its alias; a challenger that it displaces becomes candidate."""
+    registry.set_alias(alias, version)
+    if alias == CHALLENGER and displaced:
+        registry.set_alias(CANDIDATE, displaced)
+    registry.delete_tag(version, PENDING_TAG)
+
+
+def find_duplicate(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Version | None:
+    """The newest version that is the same candidate, or performs identically on the same rows."""
+    for version in snapshot.versions:
+        if version.tags.get("dataset_digest") != evaluation.dataset.digest:
+            continue
+        if version.tags.get("candidate_hash") == evaluation.candidate.hash:
+            return version
+        if is_duplicate(config.duplicate, evaluation.metrics, version.metrics):
+            return version
+    return None
+
+
+def version_tags(proposal: Proposal, alias: str | None, reason: str) -> dict[str, str]:
+    """The tags of a new version: what it is, what was measured, what the gates said."""
+    evaluation = proposal.evaluation
+    candidate = evaluation.candidate
+    tags = {
+        "track": TRACK_LETTERS[candidate.track],
+        "provider": candidate.provider,
+        "model": candidate.model,
+        "production_ready": str(alias is not None).lower(),
+        "validation_reason": reason[:REASON_CHARS],
+        "dataset_digest": evaluation.dataset.digest,
+        "code_hash": candidate.code_hash,
+        "candidate_hash": candidate.hash,
+    }
+    tags |= {tag: repr(evaluation.metrics[name]) for tag, name in MEASURED_TAGS.items() if name in evaluation.metrics}
+    return tags | ({PENDING_TAG: alias} if alias else {})
+
+
+def _ask(approve: Callable[[Proposal], Approval], proposal: Proposal) -> tuple[str | None, str]:
+    answer = approve(proposal)
+    if proposal.passed:
+        return (proposal.alias, proposal.reason) if answer.approved else (None, f"not approved; {proposal.reason}")
+    if answer.override_reason:
+        return CANDIDATE, f"override: {answer.override_reason}; {proposal.reason}"
+    return None, proposal.reason
+
+
+def _held(version: Version) -> str:
+    return f" ({', '.join(version.aliases)})" if version.aliases else ""
+
+
+def _newest_evaluation() -> str:
+    names: Sequence[str] = [experiment_name(track) for track in TRACK_LETTERS]
+    runs = mlflow.search_runs(
+        experiment_names=list(names), filter_string=f"tags.{COMPLETE_TAG} = 'true'", order_by=["start_time DESC"], max_results=1, output_format="list"
+    )
+    if not runs:
+        raise DataError(f"No complete evaluation in {', '.join(names)}. Evaluate first: news-classifier eval run.")
+    return str(runs[0].info.run_id)

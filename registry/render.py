@@ -1,0 +1,65 @@
+"""What the registry says, for people and for machines."""
+
+from rich.table import Table
+
+from registry.register import Registration
+from registry.versions import Snapshot, Version
+
+
+def registration_lines(name: str, registration: Registration) -> list[str]:
+    """The gates one by one, then what was done."""
+    lines = [f"{'pass' if verdict.passed else 'FAIL'}  {verdict.reason}" for verdict in registration.proposal.gates]
+    if registration.version is None:
+        return [*lines, f"Identical: {name} {registration.reason}."]
+    given = f"alias {registration.alias}" if registration.alias else "no alias"
+    return [*lines, f"Registered {name} version {registration.version}: {given} ({registration.reason})."]
+
+
+def registration_json(name: str, registration: Registration) -> dict[str, object]:
+    """The same as one object."""
+    duplicate = registration.proposal.duplicate_of
+    return {
+        "name": name,
+        "version": registration.version,
+        "alias": registration.alias,
+        "identical_to": duplicate.number if duplicate and registration.version is None else None,
+        "passed": registration.proposal.passed,
+        "gates": [verdict._asdict() for verdict in registration.proposal.gates],
+        "reason": registration.reason,
+    }
+
+
+def status_table(name: str, snapshot: Snapshot) -> Table:
+    """Versions, newest first, with aliases and figures."""
+    table = Table(title=f"{name}: {len(snapshot.versions)} versions", title_justify="left")
+    for column in ("version", "alias", "track", "provider:model", "category", "sentiment", "p95 ms", "verdict"):
+        table.add_column(column)
+    for version in snapshot.versions:
+        table.add_row(
+            version.number,
+            ", ".join(version.aliases) or "-",
+            version.tags.get("track", "-"),
+            f"{version.tags.get('provider', '-')}:{version.tags.get('model', '-')}",
+            _figure(version, "category_accuracy", ".4f"),
+            _figure(version, "sentiment_accuracy", ".4f"),
+            _figure(version, "latency_ms_p95", ".1f"),
+            version.tags.get("validation_reason", "-"),
+        )
+    return table
+
+
+def status_json(name: str, snapshot: Snapshot) -> dict[str, object]:
+    """The same as one object."""
+    return {
+        "name": name,
+        "aliases": dict(snapshot.aliases),
+        "versions": [
+            {"version": version.number, "aliases": list(version.aliases), "run_id": version.run_id, "tags": dict(version.tags)}
+            for version in snapshot.versions
+        ],
+    }
+
+
+def _figure(version: Version, name: str, form: str) -> str:
+    value = version.metrics.get(name)
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,136 @@
+"""The registered model as this product sees it: versions with what was measured on them, and four aliases.
+
+Every call to MLflow's registry is made here. What cannot be read is an error, never "there is none".
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking import MlflowClient
+
+from agent.errors import RegistryError
+
+CHAMPION, CHALLENGER, CANDIDATE, DEFEATED = ALIASES = ("champion", "challenger", "candidate", "defeated")
+PENDING_TAG = "pending_alias"
+"""The alias that a version is about to get. It is still there only if the registration was interrupted."""
+MEASURED_TAGS = {
+    "category_accuracy": "category_accuracy",
+    "category_f1": "category_macro_f1",
+    "sentiment_accuracy": "sentiment_accuracy",
+    "latency_ms_p95": "latency_ms_p95",
+    "cost_usd_per_1k": "cost_usd_per_1k",
+    "articles": "articles",
+}
+"""Tag of a version, to the figure of the evaluation that it holds."""
+
+
+class Version(NamedTuple):
+    """One version of the registered model."""
+
+    number: str
+    run_id: str | None
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured on it, by the names of the evaluation's figures; missing stays missing."""
+        return {name: float(self.tags[tag]) for tag, name in MEASURED_TAGS.items() if tag in self.tags}
+
+
+class Snapshot(NamedTuple):
+    """All versions, newest first, and where the aliases point, read at one moment."""
+
+    versions: tuple[Version, ...]
+    aliases: Mapping[str, str]
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that has an alias."""
+        return next((version for version in self.versions if version.number == self.aliases.get(alias)), None)
+
+
+class Registry:
+    """One registered model.
+
+    Args:
+        name: Its name; three-level in Unity Catalog.
+        client: MLflow's client, already pointed at the store.
+    """
+
+    def __init__(self, name: str, client: MlflowClient) -> None:
+        self.name = name
+        self._client = client
+
+    def snapshot(self) -> Snapshot:
+        """All versions and aliases.
+
+        Raises:
+            RegistryError: the registry cannot be read.
+        """
+        with _explained(f"read the registered model {self.name!r}"):
+            try:
+                model = self._client.get_registered_model(self.name)
+            except MlflowException as err:
+                if err.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    return Snapshot((), {})
+                raise
+            aliases = {alias: str(number) for alias, number in model.aliases.items()}
+            found = [_version(entry, aliases) for entry in self._search()]
+        return Snapshot(tuple(sorted(found, key=lambda version: -int(version.number))), aliases)
+
+    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
+        """Register a logged model as a new version that carries its tags from the start. Returns its number.
+
+        Raises:
+            RegistryError: the registry refused.
+        """
+        with _explained(f"register {model_uri} as a version of {self.name!r}"):
+            try:
+                self._client.get_registered_model(self.name)
+            except MlflowException as err:
+                if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+                self._client.create_registered_model(self.name)
+            created = self._client.create_model_version(
+                self.name, source=model_uri, run_id=run_id, tags=dict(tags), model_id=model_uri.rpartition("/")[2]
+            )
+        return str(created.version)
+
+    def set_alias(self, alias: str, number: str) -> None:
+        """Point an alias to a version. Raises RegistryError if the registry refuses."""
+        with _explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
+            self._client.set_registered_model_alias(self.name, alias, number)
+
+    def delete_tag(self, number: str, tag: str) -> None:
+        """Remove a version's tag. Raises RegistryError if the registry refuses."""
+        with _explained(f"remove tag {tag!r} of version {number} of {self.name!r}"):
+            self._client.delete_model_version_tag(self.name, number, tag)
+
+    def _search(self) -> Iterator[ModelVersion]:
+        token = None
+        while True:
+            page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
+    number = str(entry.version)
+    held = tuple(alias for alias, holder in aliases.items() if holder == number)
+    return Version(number, entry.run_id, dict(entry.tags), held)
+
+
+@contextmanager
+def _explained(action: str) -> Iterator[None]:
+    try:
+        yield
+    except RegistryError:
+        raise
+    except Exception as err:
+        raise RegistryError(f"Could not {action}: {err}. Check MLFLOW_REGISTRY_URI and your permissions; then run the command again.") from err

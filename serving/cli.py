@@ -1,0 +1,60 @@
+"""The command `news-classifier`: puts the commands of all packages together."""
+
+from pathlib import Path
+
+import click
+
+from agent.champion import CHAMPION, load_champion
+from agent.errors import DataError
+from eval.commands import commands as eval_commands
+from eval.console import Group, out, print_json, progress_bar
+from eval.store import open_store
+from registry.commands import commands as registry_commands
+from serving.classify import classify_file, count_articles
+from serving.commands import commands as serve_commands
+from serving.run import run
+from training.commands import train_command
+
+
+@click.group(cls=Group)
+@click.version_option(package_name="news-classifier-agent")
+def main() -> None:
+    """Which model should classify the news, and is the new one really better?"""
+
+
+@main.command("classify")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="Where to write the answers, one JSON object a line.")
+@click.option("--title", default="", help="Title of one article.")
+@click.option("--content", default="", help="Content of one article.")
+@click.option("--alias", default=CHAMPION, show_default=True, help="Which version answers.")
+def classify(file: Path | None, target: Path | None, title: str, content: str, alias: str) -> None:
+    """Classify one article, or a FILE of any length, with the champion."""
+    if (file is None) == (not title and not content):
+        raise click.UsageError("Give either FILE with -o OUT, or --title and --content.")
+    if file and not target:
+        raise click.UsageError("FILE needs -o OUT.")
+    total = count_articles(file) if file else 1
+    open_store()
+    with load_champion(alias) as model:
+        if file is None or target is None:
+            answer = model.classify(title, content)
+            print_json(answer.model_dump(mode="json"))
+            if answer.error:
+                raise DataError(answer.error.message)
+            return
+        with progress_bar("Classifying") as progress:
+            summary = classify_file(model, file, target, lambda done: progress(done, total))
+    out.print(f"{summary.articles - summary.failed:,} of {summary.articles:,} articles classified: {target}", soft_wrap=True)
+    if summary.first_problem:
+        raise DataError(f"{file}: {summary.failed} articles have an error instead of labels; first {summary.first_problem}")
+
+
+main.add_command(run)
+main.add_command(eval_commands)
+main.add_command(registry_commands)
+main.add_command(serve_commands)
+main.add_command(train_command)
+
+if __name__ == "__main__":
+    main()
