@@ -1,4 +1,4 @@
-"""What one candidate is: provider, model, labels and parameters, from a YAML file or from a logged model's `model_config`."""
+"""What one candidate is: provider, model, labels and parameters, from its file or from a logged model."""
 
 from pathlib import Path
 from typing import Literal, Self

@@ -4,6 +4,7 @@ Two versions loaded into one Python process would both run the code of the first
 `agent` that it imported first.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -49,7 +50,9 @@ class IsolatedModel:
         ready = self._receive()
         if "failed" in ready:
             self.close()
-            raise IsolationError(f"Cannot load {model_uri!r}: {ready['failed']}. Check the name, the alias and MLFLOW_TRACKING_URI.")
+            raise IsolationError(
+                f"Cannot load {model_uri!r}: {ready['failed']}. Check the name, the alias and MLFLOW_TRACKING_URI."
+            )
         self.code = Path(str(ready["code"]))
         """Folder of the `agent` package that answers; it lies inside `model_path`."""
         self.model_path = Path(str(ready["model"]))
@@ -86,7 +89,8 @@ class IsolatedModel:
         """End the process. Closing twice is allowed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what was never read by a dead process
+                    pipe.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -98,7 +102,9 @@ class IsolatedModel:
         """The model itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the process."""
         self.close()
 

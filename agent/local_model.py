@@ -1,7 +1,7 @@
 """The trained local model on disk: a folder with a manifest and one skops file for each task.
 
 skops files hold data and the names of types, never code. The types they may name are listed here, in the code; a file
-that names another one is refused. The manifest gives the sha256 of each file, and its own sha256 is the hash of the model.
+that names another one is refused. The manifest gives the sha256 of each file; its own sha256 is the hash of the model.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import skops.io
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -30,7 +30,8 @@ class TaskFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
+    file: str = Field(pattern=r"^[a-z]+-[0-9a-f]{12}\.skops$")
+    """A name inside the folder, never a path."""
     sha256: str
     labels: tuple[str, ...]
     """In the order of the columns of `predict_proba`."""
@@ -91,12 +92,15 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as err:
         raise ArtifactError(
-            f"No trained model in {folder}: {MANIFEST} cannot be read ({err.strerror}). Run 'news-classifier train --out {folder}'."
+            f"No trained model in {folder}: {MANIFEST} cannot be read ({err.strerror}). "
+            f"Run 'news-classifier train --out {folder}'."
         ) from err
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path}: field {field!r} has a wrong value: {first['msg']}. Train the model again.") from err
+        raise ArtifactError(
+            f"{path}: field {field!r} has a wrong value: {first['msg']}. Train the model again."
+        ) from err
 
 
 def load_local_model(folder: Path) -> LocalModel:
@@ -123,6 +127,8 @@ def _load_pipeline(path: Path, sha256: str) -> Pipeline:
         pipeline = skops.io.loads(content, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as err:
         raise ArtifactError(f"{path} is refused: {err}. Allowed beside scikit-learn's own: {TRUSTED_TYPES}.") from err
+    except Exception as err:
+        raise ArtifactError(f"{path} is no skops file ({type(err).__name__}: {err}). Train the model again.") from err
     if not isinstance(pipeline, Pipeline):
         raise ArtifactError(f"{path} holds {type(pipeline).__name__}, not a Pipeline. Train the model again.")
     return pipeline

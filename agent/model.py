@@ -5,4 +5,4 @@ from mlflow.models import ModelConfig, set_model
 from agent.config import AgentConfig
 from agent.responses_agent import NewsClassifierAgent
 
-set_model(NewsClassifierAgent(AgentConfig.model_validate(ModelConfig().to_dict())))
+set_model(NewsClassifierAgent(AgentConfig.model_validate(ModelConfig().to_dict())))  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
 """Reads the articles out of a request to the agent, in each of the forms that the product accepts.
 
-    {"input": [], "custom_inputs": {"title": ..., "content": ...}}
-    {"input": [], "custom_inputs": {"articles": [{"id"?: ..., "title": ..., "content": ...}, ...]}}
-    {"input": [{"role": "user", "content": TEXT or '{"title": ..., "content": ...}'}]}
+{"input": [], "custom_inputs": {"title": ..., "content": ...}}
+{"input": [], "custom_inputs": {"articles": [{"id"?: ..., "title": ..., "content": ...}, ...]}}
+{"input": [{"role": "user", "content": TEXT or '{"title": ..., "content": ...}'}]}
 """
 
 import json
@@ -17,7 +17,8 @@ from agent.records import Article
 
 ARTICLE_LIST = TypeAdapter(list[Article])
 ACCEPTED = (
-    "Send custom_inputs with 'title' and 'content', or with 'articles' (a list of such objects), or a user message with the text."
+    "Send custom_inputs with 'title' and 'content', or with 'articles' (a list of such objects), "
+    "or a user message with the text."
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from mlflow.pyfunc import PythonModelContext, ResponsesAgent
+from mlflow.pyfunc.model import PythonModelContext, ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 from agent.config import AgentConfig
@@ -41,7 +41,7 @@ class NewsClassifierAgent(ResponsesAgent):
         """Load what the provider needs now rather than at the first article. Raises as `create_provider` does."""
         self._provider()
 
-    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
         """Answer every article of the request, in order: labels as JSON text, full records in `custom_outputs`."""
         batch = read_request(request)
         records = [record for _, record in sorted(self.classify(batch.articles), key=lambda answer: answer[0])]
@@ -49,10 +49,13 @@ class NewsClassifierAgent(ResponsesAgent):
         item = self.create_text_output_item(text=brief[0] if batch.single else f"[{', '.join(brief)}]", id=item_id())
         return ResponsesAgentResponse(output=[item], custom_outputs=custom_outputs(records))
 
-    def predict_stream(self, request: ResponsesAgentRequest) -> Generator[ResponsesAgentStreamEvent, None, None]:
-        """The answers of `predict`, article by article: text deltas, then the item they add up to with `custom_outputs`."""
+    def predict_stream(  # type: ignore[override]
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        """The answers of `predict` article by article: text deltas, then the item that they add up to."""
         batch = read_request(request)
-        item, text, records = item_id(), "", []
+        item, text = item_id(), ""
+        records: list[Classification] = []
         for record in in_order(self.classify(batch.articles)):
             delta = brief_json(record) if batch.single else f"{', ' if records else '['}{brief_json(record)}"
             records.append(record)

@@ -1,7 +1,8 @@
 """Reading configuration files into frozen records, with errors a person can act on."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -48,13 +49,24 @@ def read_settings(path: Path, model: type[Settings]) -> Settings:
 
 
 def describe(err: ValidationError, model: type[BaseModel], source: Path | str) -> str:
-    """The first mistake of a validation error as one sentence."""
-    first = err.errors(include_url=False)[0]
+    """The mistake of a validation error that is best mended first, as one sentence."""
+    mistakes = err.errors(include_url=False)
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
     field = ".".join(str(part) for part in first["loc"]) or "(whole file)"
     match first["type"]:
         case "extra_forbidden":
-            allowed = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "see the documented keys"
+            allowed = ", ".join(sorted(settings_at(model, first["loc"][:-1])))
             return f"{source}: field {field!r} is not a setting. Allowed: {allowed}. Correct the name or remove it."
         case "missing":
             return f"{source}: field {field!r} is missing. Add it."
     return f"{source}: field {field!r} has the value {first['input']!r}: {first['msg']}. Correct it."
+
+
+def settings_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Iterable[str]:
+    """Names of the settings that a nested record has, following `location` down from `model`."""
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+            model = next((kind for kind in inner if issubclass(kind, BaseModel)), model)
+    return model.model_fields

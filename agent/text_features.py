@@ -41,14 +41,12 @@ def character_ngrams(token: str, shortest: int, longest: int) -> list[str]:
     """N-grams of a token whose boundaries are spaces, as scikit-learn's `char_wb` has them."""
     padded = f" {token[:MAX_TOKEN_CHARS]} "
     return [
-        padded[start : start + size]
-        for size in range(shortest, longest + 1)
-        for start in range(len(padded) - size + 1)
+        padded[start : start + size] for size in range(shortest, longest + 1) for start in range(len(padded) - size + 1)
     ]
 
 
-class NewsVectorizer(TransformerMixin, BaseEstimator):
-    """Sublinear TF-IDF over words, word pairs and character n-grams, L2-normalised, beside two sums of a valence lexicon.
+class NewsVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Sublinear TF-IDF over words, word pairs and character n-grams, L2-normalised; beside it a valence lexicon.
 
     Args:
         min_df: Documents a word or pair must occur in to become a feature.
@@ -112,7 +110,7 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):
         features.data = (values / norms[row_of]).astype(np.float32)
         if not self.lexicon_weight:
             return features
-        return sparse.hstack([features, self._valence_sums(documents)], format="csr")
+        return stacked(features, self._valence_sums(documents))
 
     def __getstate__(self) -> dict[str, object]:
         """What is persisted: everything but the look-up tables built from it."""
@@ -130,7 +128,9 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):
         for token in tokens:
             if token in words:
                 columns.append(words[token])
-            columns += [len(words) + ngrams[gram] for gram in character_ngrams(token, *self.char_range) if gram in ngrams]
+            columns += [
+                len(words) + ngrams[gram] for gram in character_ngrams(token, *self.char_range) if gram in ngrams
+            ]
             ends.append(len(columns))
         shape = (len(tokens), len(words) + len(ngrams))
         ones = np.ones(len(columns), dtype=np.float32)
@@ -154,11 +154,11 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):
         if new:
             seen_first = incidence(document_of[~known], ~tokens[~known], (len(documents), len(new)))
             counts += seen_first @ self._features_of(list(new))
-        return sparse.hstack([counts, self._count_pairs(tokens, document_of, len(documents))], format="csr")
+        return stacked(counts, self._count_pairs(tokens, document_of, len(documents)))
 
     def _count_pairs(self, tokens: Integers, document_of: Integers, documents: int) -> sparse.csr_array:
         if not len(self.pairs_):
-            return sparse.csr_array((documents, 0), dtype=np.float32)
+            return incidence(tokens[:0], tokens[:0], (documents, 0))
         left, right = tokens[:-1], tokens[1:]
         inside = (document_of[:-1] == document_of[1:]) & (left >= 0) & (right >= 0)
         keys = left[inside] * PAIR_BASE + right[inside]
@@ -187,6 +187,12 @@ class Lookup(NamedTuple):
 def index_of(terms: str) -> dict[str, int]:
     """Terms on lines, to their line numbers."""
     return {term: index for index, term in enumerate(terms.split("\n"))} if terms else {}
+
+
+def stacked(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_array:
+    """Two matrices side by side."""
+    both: sparse.csr_array = sparse.hstack([left, right], format="csr")
+    return both
 
 
 def incidence(rows: Integers, columns: Integers, shape: tuple[int, int]) -> sparse.csr_array:

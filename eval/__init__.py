@@ -1,1 +1,1 @@
-"""Labelled set to predictions to metrics to a logged run. Import from its modules: `from eval.runner import evaluate`."""
+"""Labelled set to predictions to metrics to a logged run. Import its modules: `from eval.runner import evaluate`."""

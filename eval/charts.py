@@ -23,10 +23,19 @@ def draw_confusion(outcome: TaskOutcome, path: Path) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(size + 1), [*outcome.labels, UNKNOWN], rotation=45, ha="right")
     axes.set_yticks(range(size), outcome.labels)
-    axes.set(xlabel="predicted", ylabel="gold", title=f"{outcome.name}: {np.trace(confusion)} of {confusion.sum()} right")
+    axes.set(
+        xlabel="predicted", ylabel="gold", title=f"{outcome.name}: {np.trace(confusion)} of {confusion.sum()} right"
+    )
     for (row, column), count in np.ndenumerate(confusion):
         if count:
-            axes.text(column, row, str(count), ha="center", va="center", color="white" if shares[row, column] > 0.5 else "black")
+            axes.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                color="white" if shares[row, column] > 0.5 else "black",
+            )
     canvas.savefig(path, dpi=DPI)
 
 

@@ -18,9 +18,29 @@ def commands() -> None:
 
 
 @commands.command("run")
-@click.option("--agent", "agent_file", type=click.Path(path_type=Path), default=AGENT_FILE, show_default=True, help="The candidate's file.")
-@click.option("--data", "data_file", type=click.Path(path_type=Path), default=DATA_FILE, show_default=True, help="The labelled set.")
-@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field, for example category=label.")
+@click.option(
+    "--agent",
+    "agent_file",
+    type=click.Path(path_type=Path),
+    default=AGENT_FILE,
+    show_default=True,
+    help="The candidate's file.",
+)
+@click.option(
+    "--data",
+    "data_file",
+    type=click.Path(path_type=Path),
+    default=DATA_FILE,
+    show_default=True,
+    help="The labelled set.",
+)
+@click.option(
+    "--map",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Column that holds a field, for example category=label.",
+)
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
 @json_option
 def run(agent_file: Path, data_file: Path, columns: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:

@@ -20,7 +20,12 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
     table = prediction_table(predictions)
     table.to_csv(folder / "predictions.csv", index=False, quoting=csv.QUOTE_MINIMAL)
     records = [
-        {"id": row.id, "title": row.article.title, "gold": dict(row.gold), "answer": answer.model_dump(mode="json")}
+        {
+            "id": row.id,
+            "title": row.article.title,
+            "gold": {str(task): label for task, label in row.gold.items()},
+            "answer": answer.model_dump(mode="json"),
+        }
         for row, answer in predictions
     ]
     (folder / "predictions.json").write_text(json.dumps(records, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -38,7 +43,7 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
 
 
 def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """One row for each article: gold, predicted, confidence, latency, cost, error; text that spreadsheets would run is made inert."""
+    """One row for each article; text that a spreadsheet would run as a formula is made inert."""
     return pd.DataFrame([_table_row(prediction) for prediction in predictions])
 
 
@@ -49,11 +54,18 @@ def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
         scores = label_scores(outcome.confusion)
         rows += [
             (outcome.name, label, *values)
-            for label, *values in zip(outcome.labels, scores.precision, scores.recall, scores.f1, scores.support, strict=True)
+            for label, *values in zip(
+                outcome.labels, scores.precision, scores.recall, scores.f1, scores.support, strict=True
+            )
         ]
         mean = averages(scores)
         rows.append(
-            (outcome.name, "macro average", *(float(mean[f"macro_{name}"]) for name in ("precision", "recall", "f1")), scores.support.sum())
+            (
+                outcome.name,
+                "macro average",
+                *(float(mean[f"macro_{name}"]) for name in ("precision", "recall", "f1")),
+                scores.support.sum(),
+            )
         )
     report = pd.DataFrame(rows, columns=["task", "label", "precision", "recall", "f1", "support"])
     return report.astype({"support": int})

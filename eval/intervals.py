@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson for proportions, bootstrap for what is no proportion. Seeded, so that a run repeats to the digit."""
+"""95 % intervals: Wilson for proportions, bootstrap for the rest; seeded, so that a run repeats to the digit."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -36,8 +36,8 @@ def wilson(successes: float, total: float) -> Interval | None:
 def resampled_confusions(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Confusion matrices of bootstrap resamples of the rows, shape (RESAMPLES, labels, labels + 1).
 
-    Drawing n rows with replacement and counting them into cells is one multinomial draw over the cells, so this costs the
-    same for a hundred articles as for a million.
+    Drawing n rows with replacement and counting them into cells is one multinomial draw over the cells, so this costs
+    the same for a hundred articles as for a million.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
     """
@@ -60,6 +60,12 @@ def bootstrap_interval(sample: Floats, statistic: Callable[..., Floats]) -> Inte
     if len(sample) < 2:
         return None
     result = bootstrap(
-        (sample,), statistic, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(SEED)
+        (sample,),
+        statistic,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
     )
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))

@@ -17,6 +17,7 @@ from eval.rows import Row, read_rows
 ALIASES = {"category": "expected_category", "sentiment": "expected_sentiment"}
 FIELDS = ("id", "title", "content", "category", "sentiment", "story_id", "published_at", "hard")
 """Fields that are read; a file may hold others, which are left alone."""
+TEXTS = ("title", "content")
 SHOWN_CHARS = 60
 
 
@@ -64,9 +65,13 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
     present = [field for field in FIELDS if any(field in row.values for row in raw)]
     for field in mapping:
         if field not in present:
-            raise DataError(f"{path}: no row has the column {mapping[field]!r} that {field!r} is mapped to. Correct the mapping.")
+            raise DataError(
+                f"{path}: no row has the column {mapping[field]!r} that {field!r} is mapped to. Correct the mapping."
+            )
     if not {"category", "sentiment"} & set(present):
-        raise DataError(f"{path} has neither 'category' nor 'sentiment'. Add labels, or map columns with --map category=COLUMN.")
+        raise DataError(
+            f"{path} has neither 'category' nor 'sentiment'. Add labels, or map columns with --map category=COLUMN."
+        )
     allowed = labels.by_task
     rows = tuple(_parse_row(path, row, present, allowed) for row in raw)
     _refuse_duplicates(path, raw, rows)
@@ -87,34 +92,42 @@ def read_article(path: Path, row: Row) -> Article:
     Raises:
         DataError: a field is not text.
     """
-    title, content = (_text(path, row, field) if row.values.get(field) is not None else "" for field in ("title", "content"))
+    title, content = (
+        _text(path, row, field) if row.values.get(field) is not None else "" for field in TEXTS
+    )
     given = row.values.get("id")
     if given is not None and not isinstance(given, str | int):
-        raise DataError(f"{path}: {row.place}: field 'id' has the value {_shown(given)}; allowed: text or a number. Correct it.")
+        raise DataError(
+            f"{path}: {row.place}: field 'id' has the value {_shown(given)}; allowed: text or a number. Correct it."
+        )
     return Article(id=given, title=title, content=content)
 
 
 def fingerprint(rows: Iterable[LabeledArticle]) -> str:
     """sha256 of the canonical content of labelled rows."""
     lines = (
-        json.dumps([row.id, row.article.title, row.article.content, sorted(row.gold.items())], ensure_ascii=False) for row in rows
+        json.dumps([row.id, row.article.title, row.article.content, sorted(row.gold.items())], ensure_ascii=False)
+        for row in rows
     )
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
-    """Values under the names of our fields; nulls are left out, since null means absent in every format."""
+    """Values under the names of our fields; null means absent, and so does an empty cell where text has no meaning."""
     names = {field: columns.get(field, field) for field in FIELDS}
     for field, alias in ALIASES.items():
         if field not in columns and values.get(field) is None and values.get(alias) is not None:
             names[field] = alias
-    return {field: values[name] for field, name in names.items() if values.get(name) is not None}
+    found = {field: values.get(name) for field, name in names.items()}
+    return {field: value for field, value in found.items() if value is not None and (value != "" or field in TEXTS)}
 
 
 def _parse_row(path: Path, row: Row, present: Sequence[str], allowed: Mapping[Task, tuple[str, ...]]) -> LabeledArticle:
     for field in ("id", *present):
         if field not in row.values and field not in ("story_id", "published_at", "hard"):
-            raise DataError(f"{path}: {row.place}: field {field!r} is missing. Add it, or map a column with --map {field}=COLUMN.")
+            raise DataError(
+                f"{path}: {row.place}: field {field!r} is missing. Add it, or map a column with --map {field}=COLUMN."
+            )
     article = read_article(path, row)
     if problem := article.problem():
         raise DataError(f"{path}: {row.place}: id {_shown(article.id)}: {problem}.")
@@ -124,16 +137,23 @@ def _parse_row(path: Path, row: Row, present: Sequence[str], allowed: Mapping[Ta
             gold[task] = label = _text(path, row, task)
             if label not in allowed[task]:
                 raise DataError(
-                    f"{path}: {row.place}: field {task!r} has the value {_shown(label)}; allowed: {', '.join(allowed[task])}. Correct the label."
+                    f"{path}: {row.place}: field {task!r} has the value {_shown(label)}; "
+                    f"allowed: {', '.join(allowed[task])}. Correct the label."
                 )
-    story, published = (str(row.values[field]) if field in row.values else None for field in ("story_id", "published_at"))
-    return LabeledArticle(str(article.id), article, gold, story, published, row.values.get("hard") in (True, "true", "True", "1", 1))
+    story, published = (
+        str(row.values[field]) if field in row.values else None for field in ("story_id", "published_at")
+    )
+    return LabeledArticle(
+        str(article.id), article, gold, story, published, row.values.get("hard") in (True, "true", "True", "1", 1)
+    )
 
 
 def _text(path: Path, row: Row, field: str) -> str:
     value = row.values[field]
     if not isinstance(value, str):
-        raise DataError(f"{path}: {row.place}: field {field!r} has the value {_shown(value)}; allowed: text. Correct it.")
+        raise DataError(
+            f"{path}: {row.place}: field {field!r} has the value {_shown(value)}; allowed: text. Correct it."
+        )
     return value
 
 
@@ -142,7 +162,8 @@ def _refuse_duplicates(path: Path, raw: Sequence[Row], rows: Sequence[LabeledArt
     for source, row in zip(raw, rows, strict=True):
         if row.id in first_place:
             raise DataError(
-                f"{path}: {source.place}: field 'id' has the value {_shown(row.id)}, as {first_place[row.id]} has. Give every article its own id."
+                f"{path}: {source.place}: field 'id' has the value {_shown(row.id)}, "
+                f"as {first_place[row.id]} has. Give every article its own id."
             )
         first_place[row.id] = source.place
 

@@ -17,7 +17,10 @@ REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml")
 PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {"sklearn": ("numpy", "scipy", "scikit-learn", "skops")}
 INPUT_EXAMPLE = {
     "input": [],
-    "custom_inputs": {"title": "Rowers win gold on home water", "content": "The city's four beat the champions by a second."},
+    "custom_inputs": {
+        "title": "Rowers win gold on home water",
+        "content": "The city's four beat the champions by a second.",
+    },
 }
 
 
@@ -29,7 +32,7 @@ def log_agent(config: AgentConfig) -> ModelInfo:
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / "agent"
         shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-        return mlflow.pyfunc.log_model(
+        logged: ModelInfo = mlflow.pyfunc.log_model(
             name="agent",
             python_model=str(package / "model.py"),
             code_paths=[str(package)],
@@ -38,6 +41,7 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             pip_requirements=pinned_requirements(config.provider),
             input_example=INPUT_EXAMPLE,
         )
+        return logged
 
 
 def pinned_requirements(provider: str) -> list[str]:

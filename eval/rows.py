@@ -28,7 +28,9 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: unknown suffix {path.suffix!r}. Allowed: {', '.join(sorted(READERS))}. Convert the file.")
+        raise DataError(
+            f"{path}: unknown suffix {path.suffix!r}. Allowed: {', '.join(sorted(READERS))}. Convert the file."
+        )
     try:
         yield from reader(path)
     except OSError as err:
@@ -42,9 +44,13 @@ def _read_json(path: Path) -> Iterator[Row]:
     try:
         items = json.loads(text)
     except json.JSONDecodeError as err:
-        raise DataError(f"{path}: line {err.lineno}: invalid JSON at column {err.colno}: {err.msg}. Correct the file.") from err
+        raise DataError(
+            f"{path}: line {err.lineno}: invalid JSON at column {err.colno}: {err.msg}. Correct the file."
+        ) from err
     if not isinstance(items, list):
-        raise DataError(f"{path} holds a JSON {type(items).__name__}, not a list of articles. Put the articles into a list.")
+        raise DataError(
+            f"{path} holds a JSON {type(items).__name__}, not a list of articles. Put the articles into a list."
+        )
     for number, item in enumerate(items, 1):
         yield _object_row(path, f"item {number}", item)
 
@@ -56,7 +62,9 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
         try:
             item = json.loads(line)
         except json.JSONDecodeError as err:
-            raise DataError(f"{path}: line {number}: invalid JSON at column {err.colno}: {err.msg}. Correct the line.") from err
+            raise DataError(
+                f"{path}: line {number}: invalid JSON at column {err.colno}: {err.msg}. Correct the line."
+            ) from err
         yield _object_row(path, f"line {number}", item)
 
 
@@ -67,8 +75,10 @@ def _read_csv(path: Path) -> Iterator[Row]:
         for values in reader:
             if None in values or None in values.values():
                 wrong = "more" if None in values else "fewer"
-                raise DataError(f"{path}: line {reader.line_num}: {wrong} cells than the header has columns. Correct the line.")
-            yield Row(f"line {reader.line_num}", {key: value or None for key, value in values.items()})
+                raise DataError(
+                    f"{path}: line {reader.line_num}: {wrong} cells than the header has columns. Correct the line."
+                )
+            yield Row(f"line {reader.line_num}", values)
     except csv.Error as err:
         raise DataError(f"{path}: line {reader.line_num}: invalid CSV: {err}. Correct the line.") from err
 
@@ -95,13 +105,16 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as err:
                 raise DataError(
-                    f"{path}: line {number}: byte {err.object[err.start]:#04x} at position {err.start} is not UTF-8. Save the file as UTF-8."
+                    f"{path}: line {number}: byte {err.object[err.start]:#04x} at position {err.start} "
+                    "is not UTF-8. Save the file as UTF-8."
                 ) from err
 
 
 def _object_row(path: Path, place: str, item: object) -> Row:
     if not isinstance(item, dict):
-        raise DataError(f"{path}: {place}: {type(item).__name__} instead of an object with id, title and content. Correct it.")
+        raise DataError(
+            f"{path}: {place}: {type(item).__name__} instead of an object with id, title and content. Correct it."
+        )
     return Row(place, item)
 
 

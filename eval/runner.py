@@ -34,7 +34,11 @@ EVALUATION_FILE = "evaluation.json"
 
 
 def evaluate(
-    config: AgentConfig, dataset: LabeledSet, *, tags: Mapping[str, str] | None = None, progress: Progress = lambda done, total: None
+    config: AgentConfig,
+    dataset: LabeledSet,
+    *,
+    tags: Mapping[str, str] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> EvaluationRecord:
     """Classify every article of a labelled set; log predictions, figures, files and the model in one run.
 
@@ -55,7 +59,9 @@ def evaluate(
         predictions = predict(agent, dataset, progress)
         outcomes = task_outcomes(dataset, predictions, config.labels)
         if not outcomes:
-            raise EvaluationError(f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one of them.")
+            raise EvaluationError(
+                f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one."
+            )
         metrics = flatten(all_figures(outcomes, predictions))
         mlflow.log_metrics(metrics)
         log_mlflow_figures(outcomes)
@@ -123,5 +129,13 @@ def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, s
         }
     )
     commit = git_commit()
-    mlflow.set_tags({**tags, "track": config.track, "provider": config.provider, "model": config.model, **({"git_commit": commit} if commit else {})})
+    mlflow.set_tags(
+        {
+            **tags,
+            "track": config.track,
+            "provider": config.provider,
+            "model": config.model,
+            **({"git_commit": commit} if commit else {}),
+        }
+    )
     log_dataset(dataset, context="evaluation")

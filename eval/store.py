@@ -30,7 +30,7 @@ class Store(NamedTuple):
 
 
 def open_store() -> Store:
-    """Point MLflow at the store of the environment, or `sqlite:///mlflow.db`, create it if new, and check that it answers.
+    """Point MLflow at the store of the environment, or `sqlite:///mlflow.db`; create it if new; check that it answers.
 
     Raises:
         StoreError: the store cannot be created, opened or read.
@@ -45,7 +45,9 @@ def open_store() -> Store:
     try:
         MlflowClient().search_experiments(max_results=1)
     except Exception as err:
-        raise StoreError(f"The MLflow store {tracking_uri!r} cannot be read: {err}. Check MLFLOW_TRACKING_URI.") from err
+        raise StoreError(
+            f"The MLflow store {tracking_uri!r} cannot be read: {err}. Check MLFLOW_TRACKING_URI."
+        ) from err
     return Store(tracking_uri, registry_uri)
 
 
@@ -73,7 +75,9 @@ def _create_sqlite_store(path: Path, uri: str) -> None:
             client.search_registered_models(max_results=1)
             fresh.replace(path)
     except (OSError, Timeout, MlflowException) as err:
-        raise StoreError(f"The MLflow store {uri!r} cannot be created: {err}. Check that its folder exists and is writable.") from err
+        raise StoreError(
+            f"The MLflow store {uri!r} cannot be created: {err}. Check that its folder exists and is writable."
+        ) from err
 
 
 def _check_sqlite(path: Path, uri: str) -> None:
@@ -81,7 +85,9 @@ def _check_sqlite(path: Path, uri: str) -> None:
         with path.open("rb") as file:
             header = file.read(len(SQLITE_HEADER))
         if header and header != SQLITE_HEADER:
-            raise StoreError(f"The MLflow store {uri!r} is not an SQLite database. Move {path} away or set MLFLOW_TRACKING_URI.")
+            raise StoreError(
+                f"The MLflow store {uri!r} is not an SQLite database. Move {path} away or set MLFLOW_TRACKING_URI."
+            )
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA schema_version")
     except (OSError, sqlite3.Error) as err:

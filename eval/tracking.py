@@ -73,7 +73,7 @@ def git_commit() -> str | None:
 
 def log_dataset(dataset: LabeledSet, context: str) -> None:
     """Log a labelled set as the run's input, with its digest in a parameter as well."""
-    frame = pd.DataFrame({"id": [row.id for row in dataset.rows], **{task: [row.gold[task] for row in dataset.rows] for task in dataset.tasks}})
+    frame = pd.DataFrame([{"id": row.id, **row.gold} for row in dataset.rows])
     source = from_pandas(frame, source=str(dataset.path), name=dataset.path.stem, digest=dataset.digest[:DIGEST_CHARS])
     mlflow.log_input(source, context=context)
 
@@ -84,8 +84,10 @@ def log_mlflow_figures(outcomes: Sequence[TaskOutcome]) -> None:
         if outcome.name == "joint":
             continue
         names = [*outcome.labels, UNKNOWN]
-        frame = pd.DataFrame({"gold": [names[i] for i in outcome.gold], "predicted": [names[i] for i in outcome.predicted]})
-        mlflow.models.evaluate(
+        frame = pd.DataFrame(
+            {"gold": [names[i] for i in outcome.gold], "predicted": [names[i] for i in outcome.predicted]}
+        )
+        mlflow.models.evaluate(  # type: ignore[no-untyped-call]
             data=frame,
             targets="gold",
             predictions="predicted",

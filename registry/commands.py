@@ -1,5 +1,6 @@
 """`news-classifier registry`: versions, gates and aliases."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -32,8 +33,10 @@ def commands() -> None:
 @approval_option
 @json_option
 @click.pass_context
-def register_command(ctx: click.Context, run_id: str | None, gates_file: Path, require_approval: bool, as_json: bool) -> None:
-    """Register the candidate of an evaluation, by default the newest one, and give it the alias that the gates allow."""
+def register_command(
+    ctx: click.Context, run_id: str | None, gates_file: Path, require_approval: bool, as_json: bool
+) -> None:
+    """Register the candidate of an evaluation (default: the newest) and give it the alias that the gates allow."""
     gates = read_settings(gates_file, GatesConfig)
     open_store()
     registration = register(read_evaluation(run_id), gates, approve=ask if require_approval else None)
@@ -67,13 +70,13 @@ def show(registration: Registration, as_json: bool) -> None:
 
 
 def exit_code(registration: Registration) -> int:
-    """0 when an alias was given or an identical version passed the gates as well, 1 when the gates or a person said no."""
+    """0 when an alias was given or an identical version exists, 1 when the gates or a person said no."""
     return 0 if registration.alias or (registration.version is None and registration.proposal.passed) else 1
 
 
 def ask(proposal: Proposal) -> Approval:
     """Ask the person at the terminal; without a terminal the answer is no."""
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         err.print("Approval is required and there is no terminal to ask on: no alias is given.")
         return Approval(approved=False)
     for verdict in proposal.gates:

@@ -1,4 +1,4 @@
-"""Gates: pure rules over figures. A failed gate is data, a misconfigured one an exception, a missing figure a failure."""
+"""Gates: pure rules over figures. A failed gate is data; a misconfigured one raises; a missing figure fails."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -92,7 +92,9 @@ def beats(rule: ChallengerRule, metrics: Mapping[str, float], champion: Mapping[
     if sentiment < -rule.sentiment_may_drop:
         return Verdict(False, f"sentiment accuracy is {-100 * sentiment:.2f} points below the champion's")
     passed = gain >= rule.improvement
-    return Verdict(passed, f"category accuracy {100 * gain:+.2f} points on the champion, {100 * rule.improvement:+.2f} needed")
+    return Verdict(
+        passed, f"category accuracy {100 * gain:+.2f} points on the champion, {100 * rule.improvement:+.2f} needed"
+    )
 
 
 def is_duplicate(rule: DuplicateRule, metrics: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -72,7 +72,9 @@ def read_evaluation(run_id: str | None) -> EvaluationRecord:
             raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
         return EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
     except MlflowException as err:
-        raise DataError(f"Run {run_id!r} cannot be read: {err}. Give the id that 'news-classifier eval run' printed.") from err
+        raise DataError(
+            f"Run {run_id!r} cannot be read: {err}. Give the id that 'news-classifier eval run' printed."
+        ) from err
     except ValidationError as err:
         raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
 
@@ -87,14 +89,22 @@ def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfi
     if champion is None:
         return Proposal(evaluation, gates, duplicate, CHAMPION, "first version that passed all gates")
     if champion.tags.get("dataset_digest") != evaluation.dataset.digest:
-        reason = f"passed all gates; champion version {champion.number} was measured on other rows, so they are not compared"
+        reason = (
+            f"passed all gates; champion version {champion.number} was measured on other rows, so they are not compared"
+        )
         return Proposal(evaluation, gates, duplicate, CANDIDATE, reason)
     better = beats(config.challenger, evaluation.metrics, champion.metrics)
     if not better.passed:
         return Proposal(evaluation, gates, duplicate, CANDIDATE, f"passed all gates; {better.reason}")
     waiting = snapshot.holder(CHALLENGER)
     if waiting and waiting.metrics.get("category_accuracy", 0.0) >= evaluation.metrics["category_accuracy"]:
-        return Proposal(evaluation, gates, duplicate, CANDIDATE, f"{better.reason}; challenger version {waiting.number} is not worse")
+        return Proposal(
+            evaluation,
+            gates,
+            duplicate,
+            CANDIDATE,
+            f"{better.reason}; challenger version {waiting.number} is not worse",
+        )
     return Proposal(evaluation, gates, duplicate, CHALLENGER, better.reason, waiting.number if waiting else None)
 
 
@@ -119,7 +129,9 @@ def register(
     proposal = propose(evaluation, registry.snapshot(), config)
     if proposal.duplicate_of:
         same = proposal.duplicate_of
-        return Registration(proposal, None, None, f"performs as version {same.number} does{_held(same)}; nothing registered")
+        return Registration(
+            proposal, None, None, f"performs as version {same.number} does{_held(same)}; nothing registered"
+        )
     alias, reason = proposal.alias, proposal.reason
     if approve:
         alias, reason = _ask(approve, proposal)
@@ -194,7 +206,11 @@ def _held(version: Version) -> str:
 def _newest_evaluation() -> str:
     names: Sequence[str] = [experiment_name(track) for track in TRACK_LETTERS]
     runs = mlflow.search_runs(
-        experiment_names=list(names), filter_string=f"tags.{COMPLETE_TAG} = 'true'", order_by=["start_time DESC"], max_results=1, output_format="list"
+        experiment_names=list(names),
+        filter_string=f"tags.{COMPLETE_TAG} = 'true'",
+        order_by=["start_time DESC"],
+        max_results=1,
+        output_format="list",
     )
     if not runs:
         raise DataError(f"No complete evaluation in {', '.join(names)}. Evaluate first: news-classifier eval run.")

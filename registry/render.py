@@ -54,7 +54,12 @@ def status_json(name: str, snapshot: Snapshot) -> dict[str, object]:
         "name": name,
         "aliases": dict(snapshot.aliases),
         "versions": [
-            {"version": version.number, "aliases": list(version.aliases), "run_id": version.run_id, "tags": dict(version.tags)}
+            {
+                "version": version.number,
+                "aliases": list(version.aliases),
+                "run_id": version.run_id,
+                "tags": dict(version.tags),
+            }
             for version in snapshot.versions
         ],
     }

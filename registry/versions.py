@@ -133,4 +133,6 @@ def _explained(action: str) -> Iterator[None]:
     except RegistryError:
         raise
     except Exception as err:
-        raise RegistryError(f"Could not {action}: {err}. Check MLFLOW_REGISTRY_URI and your permissions; then run the command again.") from err
+        raise RegistryError(
+            f"Could not {action}: {err}. Check MLFLOW_REGISTRY_URI and your permissions; then run the command again."
+        ) from err

@@ -24,7 +24,9 @@ def main() -> None:
 
 @main.command("classify")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="Where to write the answers, one JSON object a line.")
+@click.option(
+    "-o", "--out", "target", type=click.Path(path_type=Path), help="Where to write the answers, one JSON object a line."
+)
 @click.option("--title", default="", help="Title of one article.")
 @click.option("--content", default="", help="Content of one article.")
 @click.option("--alias", default=CHAMPION, show_default=True, help="Which version answers.")
@@ -45,9 +47,13 @@ def classify(file: Path | None, target: Path | None, title: str, content: str, a
             return
         with progress_bar("Classifying") as progress:
             summary = classify_file(model, file, target, lambda done: progress(done, total))
-    out.print(f"{summary.articles - summary.failed:,} of {summary.articles:,} articles classified: {target}", soft_wrap=True)
+    out.print(
+        f"{summary.articles - summary.failed:,} of {summary.articles:,} articles classified: {target}", soft_wrap=True
+    )
     if summary.first_problem:
-        raise DataError(f"{file}: {summary.failed} articles have an error instead of labels; first {summary.first_problem}")
+        raise DataError(
+            f"{file}: {summary.failed} articles have an error instead of labels; first {summary.first_problem}"
+        )
 
 
 main.add_command(run)

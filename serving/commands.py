@@ -27,7 +27,18 @@ def local(port: int, alias: str) -> None:
     name = registered_model_name()
     if Registry(name, MlflowClient()).snapshot().holder(alias) is None:
         raise RegistryError(f"{name} has no {alias!r}. Make one first: news-classifier run.")
-    command = ["-m", "mlflow", "models", "serve", "-m", f"models:/{name}@{alias}", "--port", str(port), "--env-manager", "local"]
+    command = [
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        f"models:/{name}@{alias}",
+        "--port",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
     err.print(f"mlflow {' '.join(command[2:])}", soft_wrap=True)
     tracing = {"MLFLOW_TRACE_SAMPLING_RATIO": os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO", "0")}
     addresses = {"MLFLOW_TRACKING_URI": store.tracking_uri, "MLFLOW_REGISTRY_URI": store.registry_uri}

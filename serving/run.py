@@ -27,10 +27,25 @@ AGENTS_FOLDER = Path("config/agents")
 
 
 @click.command("run")
-@click.option("--agent", "agent_file", type=click.Path(path_type=Path), help=f"The candidate's file.  [default: {AGENT_FILE}]")
-@click.option("--track", type=click.Choice(["external", "internal", "local"]), help="Instead of --agent: the candidate of this track.")
-@click.option("--data", "data_file", type=click.Path(path_type=Path), default=DATA_FILE, show_default=True, help="The labelled set.")
-@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field of the labelled set.")
+@click.option(
+    "--agent", "agent_file", type=click.Path(path_type=Path), help=f"The candidate's file.  [default: {AGENT_FILE}]"
+)
+@click.option(
+    "--track",
+    type=click.Choice(["external", "internal", "local"]),
+    help="Instead of --agent: the candidate of this track.",
+)
+@click.option(
+    "--data",
+    "data_file",
+    type=click.Path(path_type=Path),
+    default=DATA_FILE,
+    show_default=True,
+    help="The labelled set.",
+)
+@click.option(
+    "--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field of the labelled set."
+)
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
 @click.option("--no-register", is_flag=True, help="Stop after the evaluation.")
 @approval_option
@@ -51,7 +66,8 @@ def run(
 ) -> None:
     """Train if local, evaluate, gate and register one candidate.
 
-    Exit code 0: an alias was given, or an identical version exists. 1: the gates said no. 2: wrong input. 3: it could not be done.
+    Exit codes: 0 an alias was given, or an identical version exists; 1 the gates said no; 2 wrong input; 3 it could
+    not be done.
     """
     config = AgentConfig.from_file(candidate_file(agent_file, track))
     gates = read_settings(gates_file, GatesConfig)
@@ -80,7 +96,9 @@ def candidate_file(agent_file: Path | None, track: Track | None) -> Path:
     files = [path for path in sorted(AGENTS_FOLDER.glob("*.yaml")) if AgentConfig.from_file(path).track == track]
     if len(files) != 1:
         found = ", ".join(map(str, files)) or "none"
-        raise ConfigError(f"Track {track!r} has {len(files)} candidates in {AGENTS_FOLDER}: {found}. Choose one with --agent.")
+        raise ConfigError(
+            f"Track {track!r} has {len(files)} candidates in {AGENTS_FOLDER}: {found}. Choose one with --agent."
+        )
     return files[0]
 
 

@@ -1,4 +1,4 @@
-"""Writes a trained model so that the same input gives the same bytes, and a killed training leaves the old model whole."""
+"""Writes a trained model: the same input gives the same bytes, and a killed training leaves the old model whole."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ OBJECT_ID = re.compile(r'("__id__": |"file": ")(\d+)')
 
 
 def write_local_model(folder: Path, manifest: Manifest, pipelines: Mapping[Task, bytes]) -> None:
-    """Write the files of each task under names that carry their hash, then, in one step, the manifest that points to them.
+    """Write the files of each task under names that carry their hash, then, in one step, the manifest that names them.
 
     Until that step the folder is the old model, afterwards the new one. Files that no manifest names are then removed.
     """

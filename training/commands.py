@@ -25,10 +25,34 @@ def commands() -> None:
 
 
 @commands.command("train")
-@click.option("--data", "files", type=click.Path(path_type=Path), multiple=True, default=(TRAINING_DATA,), show_default=True, help="A labelled file; may be repeated.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of the model.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), default=CONFIG_FILE, show_default=True, help="How to train.")
-@click.option("--labels", "labels_file", type=click.Path(path_type=Path), default=LABELS_FILE, show_default=True, help="The allowed labels.")
+@click.option(
+    "--data",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=(TRAINING_DATA,),
+    show_default=True,
+    help="A labelled file; may be repeated.",
+)
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of the model."
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default=CONFIG_FILE,
+    show_default=True,
+    help="How to train.",
+)
+@click.option(
+    "--labels",
+    "labels_file",
+    type=click.Path(path_type=Path),
+    default=LABELS_FILE,
+    show_default=True,
+    help="The allowed labels.",
+)
 @click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field.")
 @json_option
 def train_command(
@@ -50,7 +74,9 @@ def train_command(
 
 def report_table(report: TrainingReport) -> Table:
     """Cross-validation figures of each task."""
-    table = Table(title="Cross-validation on the training set (mean and standard deviation over the folds)", title_justify="left")
+    table = Table(
+        title="Cross-validation on the training set (mean and standard deviation over the folds)", title_justify="left"
+    )
     for name in ("task", "articles", "accuracy", "macro F1", "log loss"):
         table.add_column(name, justify="left" if name == "task" else "right")
     for task in report.tasks:

@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-
 class VectorizerConfig(BaseModel):
     """Arguments of `agent.text_features.NewsVectorizer`."""
 

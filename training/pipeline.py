@@ -45,6 +45,7 @@ def vectorizer_arguments(config: TaskConfig) -> dict[str, Any]:
 def valence_lexicon() -> dict[str, float]:
     """Single words of the VADER lexicon with their mean valence, -4 (bad) to 4 (good).
 
-    Source: Hutto and Gilbert, VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text, ICWSM 2014.
+    Source: Hutto and Gilbert, VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text,
+    ICWSM 2014.
     """
     return {word: valence for word, valence in SentimentIntensityAnalyzer().lexicon.items() if word.isalpha()}

@@ -26,10 +26,14 @@ def log_training(report: TrainingReport, sets: Sequence[LabeledSet], config: Tra
             }
         )
         for task in report.tasks:
-            mlflow.log_metrics({f"cv_{task.task}_{name}": value for name, value in task._asdict().items() if name != "task"})
+            mlflow.log_metrics(
+                {f"cv_{task.task}_{name}": value for name, value in task._asdict().items() if name != "task"}
+            )
         mlflow.log_metrics({"training_seconds": report.seconds, "model_size_bytes": report.size_bytes})
-        mlflow.set_tags({"track": "local", "kind": "training", **({"git_commit": commit} if (commit := git_commit()) else {})})
+        mlflow.set_tags(
+            {"track": "local", "kind": "training", **({"git_commit": commit} if (commit := git_commit()) else {})}
+        )
         for item in sets:
             log_dataset(item, context="training")
         mlflow.log_artifacts(str(report.folder), "local_model")
-        return run.info.run_id
+        return str(run.info.run_id)

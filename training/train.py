@@ -58,7 +58,11 @@ class TrainingReport(NamedTuple):
 
 
 def train(
-    sets: Sequence[LabeledSet], out: Path, config: TrainingConfig, labels: LabelSet, progress: Progress = lambda step: None
+    sets: Sequence[LabeledSet],
+    out: Path,
+    config: TrainingConfig,
+    labels: LabelSet,
+    progress: Progress = lambda step: None,
 ) -> TrainingReport:
     """Train on every row of every set; a set with one kind of label trains that task only.
 
@@ -113,13 +117,17 @@ def is_up_to_date(sets: Sequence[LabeledSet], out: Path, config: TrainingConfig,
 def collect_examples(sets: Sequence[LabeledSet], task: Task) -> Examples:
     """Texts and labels of every row that has a label for the task."""
     rows = [row for item in sets for row in item.rows if task in row.gold]
-    return Examples([article_text(row.article.title, row.article.content) for row in rows], [row.gold[task] for row in rows])
+    return Examples(
+        [article_text(row.article.title, row.article.content) for row in rows], [row.gold[task] for row in rows]
+    )
 
 
 def descriptions(labels: LabelSet, task: Task, copies: int) -> Examples:
     """The descriptions of the labels as training texts, `copies` times."""
     described = (labels.categories if task == "category" else labels.sentiments) * copies
-    return Examples([article_text(label.name, label.description) for label in described], [label.name for label in described])
+    return Examples(
+        [article_text(label.name, label.description) for label in described], [label.name for label in described]
+    )
 
 
 def check_examples(task: Task, examples: Examples, folds: int, sets: Sequence[LabeledSet]) -> None:
@@ -127,12 +135,14 @@ def check_examples(task: Task, examples: Examples, folds: int, sets: Sequence[La
     files = ", ".join(str(item.path) for item in sets)
     names, counts = np.unique(examples.labels, return_counts=True)
     if len(names) < 2:
-        raise DataError(f"{files}: all articles have the {task} {names[0]!r}; at least two labels are needed. Add articles.")
+        raise DataError(
+            f"{files}: all articles have the {task} {str(names[0])!r}; at least two labels are needed. Add articles."
+        )
     rarest = int(counts.argmin())
     if counts[rarest] < folds:
         raise DataError(
-            f"{files}: {task} {names[rarest]!r} has {counts[rarest]} articles; at least {folds}, one a fold, are needed. "
-            "Add articles or lower 'folds' in the training configuration."
+            f"{files}: {task} {str(names[rarest])!r} has {counts[rarest]} articles; at least {folds}, one a fold, are "
+            "needed. Add articles or lower 'folds' in the training configuration."
         )
 
 

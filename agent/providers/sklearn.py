@@ -30,16 +30,21 @@ class SklearnProvider:
     def __init__(self, config: AgentConfig, artifact: Path | None) -> None:
         if artifact is None:
             raise ArtifactError(
-                f"Agent {config.name!r} needs a trained model, and 'artifact' is not set. Name its folder in the agent's file."
+                f"Agent {config.name!r} needs a trained model, and 'artifact' is not set. Name its folder in its file."
             )
         if config.params:
-            raise ConfigError(f"Agent {config.name!r}: provider 'sklearn' has no parameters, got {sorted(config.params)}. Remove them.")
+            raise ConfigError(
+                f"Agent {config.name!r}: provider 'sklearn' has no params, got {sorted(config.params)}. Remove them."
+            )
         self._config = config
         self._model = load_local_model(artifact)
+        for pipeline in self._model.pipelines.values():
+            pipeline.predict_proba(["builds the look-up tables now, not at the first article"])
         for task, allowed in config.labels.by_task.items():
             if extra := set(self._model.labels.get(task, ())) - set(allowed):
                 raise ArtifactError(
-                    f"{artifact} was trained on {task} labels {sorted(extra)} that the agent does not have; allowed: {list(allowed)}. "
+                    f"{artifact} was trained on {task} labels {sorted(extra)} that the agent does not have; "
+                    f"allowed: {list(allowed)}. "
                     "Train again with the same labels file."
                 )
 
@@ -84,4 +89,7 @@ class SklearnProvider:
         probabilities = self._model.pipelines[task].predict_proba(texts)
         best = probabilities.argmax(axis=1).tolist()
         rounded = probabilities.round(PROBABILITY_DIGITS).tolist()
-        return [Judgement(labels[index], dict(zip(labels, row, strict=True))) for index, row in zip(best, rounded, strict=True)]
+        return [
+            Judgement(labels[index], dict(zip(labels, row, strict=True)))
+            for index, row in zip(best, rounded, strict=True)
+        ]

@@ -6,11 +6,15 @@ A new metric is one module here with a `measure(outcome)` function, one line in 
 from collections.abc import Callable, Mapping, Sequence
 
 from eval.metrics import answers, cost, latency, probability, quality
-from eval.outcomes import Prediction, TaskOutcome
 from eval.metrics.figure import Figure
+from eval.outcomes import Prediction, TaskOutcome
 
 TASK_METRICS: Sequence[Callable[[TaskOutcome], Mapping[str, Figure]]] = (quality.measure, probability.measure)
-RUN_METRICS: Sequence[Callable[[Sequence[Prediction]], Mapping[str, Figure]]] = (answers.measure, latency.measure, cost.measure)
+RUN_METRICS: Sequence[Callable[[Sequence[Prediction]], Mapping[str, Figure]]] = (
+    answers.measure,
+    latency.measure,
+    cost.measure,
+)
 
 
 def all_figures(outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> dict[str, Figure]:

@@ -9,7 +9,7 @@ from eval.outcomes import Prediction
 
 
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:
-    """`articles`, `answered`, `failed`, `unknown_rate`, `error_rate`. An article with an error is failed; Unknown is answered."""
+    """`articles`, `answered`, `failed` (those with an error), `unknown_rate`, `error_rate`."""
     total = len(predictions)
     failed = sum(prediction.answer.error is not None for prediction in predictions)
     unknown = sum(UNKNOWN in (prediction.answer.category, prediction.answer.sentiment) for prediction in predictions)

@@ -15,7 +15,11 @@ PERCENTILES = (50, 95, 99)
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:
     """`latency_ms_p50`, `_p95`, `_p99` over the articles that were answered by at least one call."""
     totals = np.array(
-        [sum(call.latency_ms for call in prediction.answer.calls) for prediction in predictions if prediction.answer.calls]
+        [
+            sum(call.latency_ms for call in prediction.answer.calls)
+            for prediction in predictions
+            if prediction.answer.calls
+        ]
     )
     if not len(totals):
         return {}

@@ -18,7 +18,9 @@ def measure(outcome: TaskOutcome) -> Mapping[str, Figure]:
     labels = np.arange(len(outcome.labels))
     figures = {
         "log_loss": Figure(float(log_loss(outcome.gold, outcome.probabilities, labels=labels))),
-        "brier": Figure(float(brier_score_loss(outcome.gold, outcome.probabilities, labels=labels, scale_by_half=False))),
+        "brier": Figure(
+            float(brier_score_loss(outcome.gold, outcome.probabilities, labels=labels, scale_by_half=False))
+        ),
         "ece": Figure(expected_calibration_error(outcome)),
     }
     if len(np.unique(outcome.gold)) == len(labels):

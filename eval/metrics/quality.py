@@ -52,14 +52,16 @@ def averages(scores: LabelScores) -> dict[str, Floats]:
 
 
 def measure(outcome: TaskOutcome) -> Mapping[str, Figure]:
-    """`accuracy`, `macro_f1` and so on; for category and sentiment also `f1.LABEL`, `precision.LABEL`, `recall.LABEL`."""
+    """`accuracy`, `macro_f1` and so on; but for both together also `f1.LABEL`, `precision.LABEL`, `recall.LABEL`."""
     confusion = outcome.confusion
     resampled = label_scores(resampled_confusions(confusion))
     scores = label_scores(confusion)
     right, total = int(np.trace(confusion)), int(confusion.sum())
     figures = {"accuracy": Figure(right / total, wilson(right, total))}
     spread = averages(resampled)
-    figures |= {name: Figure(float(value), percentile_interval(spread[name])) for name, value in averages(scores).items()}
+    figures |= {
+        name: Figure(float(value), percentile_interval(spread[name])) for name, value in averages(scores).items()
+    }
     if outcome.name != "joint":
         for index, label in enumerate(outcome.labels):
             if scores.support[index]:

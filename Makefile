@@ -1,0 +1,65 @@
+# Everything runs in .venv, which is made from the hashed requirements and only made again when they change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+AGENT ?= config/agents/local-sklearn.yaml
+DATA ?= data/labeled_news.jsonl
+PORT ?= 5001
+UI_PORT ?= 5000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup install train evaluate-and-register serve status ui test lint format bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with everything pinned (also: install)
+install: setup
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+train: $(STAMP) ## Train the local model on data/training_news.jsonl
+	$(BIN)/news-classifier train
+
+evaluate-and-register: $(STAMP) ## Train if local, evaluate, gate, register (AGENT=, DATA=)
+	$(BIN)/news-classifier run --agent $(AGENT) --data $(DATA)
+
+serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
+	$(BIN)/news-classifier serve local --port $(PORT)
+
+status: $(STAMP) ## Show versions, aliases and figures
+	$(BIN)/news-classifier registry status
+
+ui: $(STAMP) ## Open MLflow's pages on the store (UI_PORT=5000)
+	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(UI_PORT)
+
+test: $(STAMP) ## Run the tests; needs no key and no network
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy strict, import-linter, and the repository's own rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/repository_rules.py
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed (ratios in one run, one core)
+	$(BIN)/python bench/speed.py
+
+lock: $(STAMP) ## Pin the requirements again from pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## Remove the environment, caches and build files; keeps mlflow.db, mlruns and models
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
