@@ -1,40 +1,39 @@
-"""The trained local model on disk: a folder with a manifest and one skops file for each task.
+"""The trained local model on disk: a folder with a manifest and, for each task, one file of plain arrays.
 
-skops files hold data and the names of types, never code. The types they may name are listed here, in the code; a file
-that names another one is refused. The manifest gives the sha256 of each file; its own sha256 is the hash of the model.
+The files are NumPy archives without pickle: they hold numbers and text, no types and no code, so nothing in them needs
+to be trusted. The manifest gives the sha256 of each file; its own sha256 is the hash of the model.
 """
 
 import hashlib
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import skops.io
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sklearn.pipeline import Pipeline
-from skops.io.exceptions import UntrustedTypesFoundException
+from scipy import sparse
 
 from agent.errors import ArtifactError
 from agent.labels import Task
+from agent.text_features import TextFeatures
 
 MANIFEST = "manifest.json"
-TRUSTED_TYPES = [
-    "agent.text_features.NewsVectorizer",
-    "scipy.sparse._csr.csr_array",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._TemperatureScaling",
-]
+TEXTS = ("tokens", "words", "ngrams", "labels")
+"""Arrays that hold lines of text, as UTF-8 bytes."""
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class TaskFile(BaseModel):
-    """Where the pipeline of one task is and what it answers."""
+class FileEntry(BaseModel):
+    """One file of the folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str = Field(pattern=r"^[a-z]+-[0-9a-f]{12}\.skops$")
+    file: str = Field(pattern=r"^[a-z]+-[0-9a-f]{12}\.npz$")
     """A name inside the folder, never a path."""
     sha256: str
-    labels: tuple[str, ...]
-    """In the order of the columns of `predict_proba`."""
 
 
 class TrainingData(BaseModel):
@@ -55,10 +54,11 @@ class Manifest(BaseModel):
     format_version: Literal[1] = 1
     engine: Literal["sklearn"] = "sklearn"
     """What trained it."""
-    loader: Literal["skops"] = "skops"
-    """How its files are read; chosen from a list in the code, never imported from the file."""
+    loader: Literal["linear"] = "linear"
+    """How its files are read; one of the loaders in the code, never imported from the file."""
     name: str
-    tasks: dict[Task, TaskFile]
+    tasks: dict[Task, FileEntry]
+    """The arrays of each task."""
     training_digest: str
     """sha256 of everything that went in: data, settings, labels, code and library versions."""
     data: tuple[TrainingData, ...]
@@ -66,13 +66,30 @@ class Manifest(BaseModel):
     """Library versions of the training."""
 
 
+class TaskModel(NamedTuple):
+    """Features of a text, times weights, as probabilities."""
+
+    features: TextFeatures
+    labels: tuple[str, ...]
+    weights: npt.NDArray[np.float32]
+    """Shape (features, labels)."""
+    intercepts: npt.NDArray[np.float32]
+    """Shape (labels,)."""
+
+    def predict_proba(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Calibrated probabilities, shape (n, labels), rows sum to 1."""
+        logits = np.asarray(self.features.transform(texts) @ self.weights + self.intercepts, dtype=np.float64)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: npt.NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
+        return probabilities
+
+
 class LocalModel(NamedTuple):
     """A loaded local model."""
 
     name: str
     hash: str
-    pipelines: dict[Task, Pipeline]
-    labels: dict[Task, tuple[str, ...]]
+    tasks: Mapping[Task, TaskModel]
 
 
 def file_sha256(path: Path) -> str:
@@ -98,37 +115,83 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        raise ArtifactError(
-            f"{path}: field {field!r} has a wrong value: {first['msg']}. Train the model again."
-        ) from err
+        raise ArtifactError(f"{path}: field {field!r} is wrong: {first['msg']}. Train the model again.") from err
+
+
+def read_entry(folder: Path, entry: FileEntry) -> bytes:
+    """The content of a file of the folder.
+
+    Raises:
+        ArtifactError: it is missing, or differs from the manifest.
+    """
+    path = folder / entry.file
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise ArtifactError(f"{path} cannot be read ({err.strerror}). Train the model again.") from err
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry.sha256:
+        raise ArtifactError(f"{path} has sha256 {found}, the manifest says {entry.sha256}. Train the model again.")
+    return content
 
 
 def load_local_model(folder: Path) -> LocalModel:
     """Load a trained model after checking every file against the manifest.
 
     Raises:
-        ArtifactError: a file is missing, differs from the manifest, or names a type that is not trusted.
+        ArtifactError: a file is missing, differs from the manifest, or does not hold what it should.
     """
     manifest = read_manifest(folder)
-    pipelines = {task: _load_pipeline(folder / entry.file, entry.sha256) for task, entry in manifest.tasks.items()}
-    labels = {task: entry.labels for task, entry in manifest.tasks.items()}
-    return LocalModel(manifest.name, file_sha256(folder / MANIFEST), pipelines, labels)
+    tasks = {task: _load_task(folder, entry) for task, entry in manifest.tasks.items()}
+    return LocalModel(manifest.name, file_sha256(folder / MANIFEST), tasks)
 
 
-def _load_pipeline(path: Path, sha256: str) -> Pipeline:
+def to_arrays(model: TaskModel) -> Arrays:
+    """A task's model as named arrays."""
+    features = model.features
+    texts = {"tokens": features.tokens, "words": features.words, "ngrams": features.ngrams, "labels": model.labels}
+    return {
+        **{name: np.frombuffer("\n".join(lines).encode(), dtype=np.uint8) for name, lines in texts.items()},
+        "char_range": np.array(features.char_range),
+        "by_token_data": features.by_token.data.astype(np.uint8),
+        "by_token_indices": features.by_token.indices,
+        "by_token_indptr": features.by_token.indptr,
+        "pairs": features.pairs,
+        "idf": features.idf,
+        "valences": features.valences,
+        "lexicon_weight": np.array(features.lexicon_weight),
+        "weights": model.weights,
+        "intercepts": model.intercepts,
+    }
+
+
+def from_arrays(arrays: Arrays) -> TaskModel:
+    """The task's model that `to_arrays` wrote."""
+    texts = {name: tuple(arrays[name].tobytes().decode().split("\n")) for name in TEXTS}
+    parts = (arrays["by_token_data"].astype(np.float32), arrays["by_token_indices"], arrays["by_token_indptr"])
+    shortest, longest = arrays["char_range"].tolist()
+    features = TextFeatures(
+        tokens=texts["tokens"],
+        words=texts["words"],
+        ngrams=texts["ngrams"],
+        char_range=(shortest, longest),
+        by_token=sparse.csr_array(parts, shape=(len(texts["tokens"]), len(texts["words"]) + len(texts["ngrams"]))),
+        pairs=arrays["pairs"],
+        idf=arrays["idf"],
+        valences=arrays["valences"],
+        lexicon_weight=float(arrays["lexicon_weight"]),
+    )
+    return TaskModel(features, texts["labels"], arrays["weights"], arrays["intercepts"])
+
+
+def _load_task(folder: Path, entry: FileEntry) -> TaskModel:
+    content = read_entry(folder, entry)
     try:
-        content = path.read_bytes()
-    except OSError as err:
-        raise ArtifactError(f"{path} cannot be read ({err.strerror}). Train the model again.") from err
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ArtifactError(f"{path} has sha256 {found}, the manifest says {sha256}. Train the model again.")
-    try:
-        pipeline = skops.io.loads(content, trusted=TRUSTED_TYPES)
-    except UntrustedTypesFoundException as err:
-        raise ArtifactError(f"{path} is refused: {err}. Allowed beside scikit-learn's own: {TRUSTED_TYPES}.") from err
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            model = from_arrays({name: archive[name] for name in archive.files})
+        model.predict_proba(["builds the look-ups now, not at the first article"])
     except Exception as err:
-        raise ArtifactError(f"{path} is no skops file ({type(err).__name__}: {err}). Train the model again.") from err
-    if not isinstance(pipeline, Pipeline):
-        raise ArtifactError(f"{path} holds {type(pipeline).__name__}, not a Pipeline. Train the model again.")
-    return pipeline
+        raise ArtifactError(
+            f"{folder / entry.file} is no model of this version ({type(err).__name__}: {err}). Train the model again."
+        ) from err
+    return model

@@ -92,9 +92,7 @@ def read_article(path: Path, row: Row) -> Article:
     Raises:
         DataError: a field is not text.
     """
-    title, content = (
-        _text(path, row, field) if row.values.get(field) is not None else "" for field in TEXTS
-    )
+    title, content = (_text(path, row, field) if row.values.get(field) is not None else "" for field in TEXTS)
     given = row.values.get("id")
     if given is not None and not isinstance(given, str | int):
         raise DataError(

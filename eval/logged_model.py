@@ -14,7 +14,7 @@ from agent.fingerprint import PACKAGE
 from agent.responses_agent import LOCAL_MODEL
 
 REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml")
-PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {"sklearn": ("numpy", "scipy", "scikit-learn", "skops")}
+PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {"sklearn": ("numpy", "scipy")}
 INPUT_EXAMPLE = {
     "input": [],
     "custom_inputs": {

@@ -61,7 +61,12 @@ def local_model(
 @pytest.fixture(scope="session")
 def agent_config(local_model: Path, labels: LabelSet) -> AgentConfig:
     return AgentConfig(
-        name="local-sklearn", provider="sklearn", model="news-sklearn", track="local", labels=labels, artifact=local_model
+        name="local-sklearn",
+        provider="sklearn",
+        model="news-sklearn",
+        track="local",
+        labels=labels,
+        artifact=local_model,
     )
 
 
@@ -81,7 +86,14 @@ def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory with the shipped configuration, and no MLflow setting in the environment."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "UC_CATALOG", "UC_SCHEMA"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_REGISTRY_URI",
+        "MLFLOW_RUN_ID",
+        "MLFLOW_EXPERIMENT_ID",
+        "UC_CATALOG",
+        "UC_SCHEMA",
+    ):
         monkeypatch.delenv(name, raising=False)
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)

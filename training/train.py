@@ -17,11 +17,13 @@ from agent.labels import TASKS, LabelSet, Task
 from agent.local_model import Manifest, TrainingData, load_local_model, read_manifest
 from agent.text_features import article_text
 from eval.labeled_set import LabeledSet
-from training.artifact import canonical_bytes, task_file, write_local_model
+from training.artifact import archive, file_entry, write_local_model
 from training.config import TaskConfig, TrainingConfig
-from training.pipeline import build_pipeline
+from training.pipeline import build_pipeline, task_model
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops", "vaderSentiment")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "vaderSentiment")
+CODE = (PACKAGE / "text_features.py", PACKAGE / "local_model.py", *sorted(Path(__file__).parent.glob("*.py")))
+"""Files whose change may change the bytes of a model."""
 Progress = Callable[[str], None]
 """Called with what begins now."""
 
@@ -89,8 +91,8 @@ def train(
         pipeline = build_pipeline(task_config, config.folds)
         prior = descriptions(labels, task, config.description_copies)
         pipeline.fit(found.texts + prior.texts, found.labels + prior.labels)
-        contents[task] = canonical_bytes(pipeline)
-        files[task] = task_file(task, contents[task], tuple(map(str, pipeline.classes_)))
+        contents[task] = archive(task_model(pipeline))
+        files[task] = file_entry(task, contents[task])
     manifest = Manifest(
         name=config.name,
         tasks=files,
@@ -175,7 +177,7 @@ def training_digest(sets: Sequence[LabeledSet], config: TrainingConfig, labels: 
         "data": [item.digest for item in sets],
         "config": config.model_dump(mode="json"),
         "labels": labels.model_dump(mode="json"),
-        "features": hashlib.sha256((PACKAGE / "text_features.py").read_bytes()).hexdigest(),
+        "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in CODE],
         "versions": library_versions(),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

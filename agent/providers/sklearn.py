@@ -1,4 +1,4 @@
-"""The local model: scikit-learn pipelines for category and sentiment, with calibrated probabilities and no cost."""
+"""The local model, trained with scikit-learn: category and sentiment with calibrated probabilities, at no cost."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ PROBABILITY_DIGITS = 6
 
 
 class Judgement(NamedTuple):
-    """One label with the probabilities of all; both None where the model has no pipeline for the task."""
+    """One label with the probabilities of all; both None where the model was not trained for the task."""
 
     label: str | None
     probabilities: dict[str, float] | None
@@ -36,16 +36,13 @@ class SklearnProvider:
             raise ConfigError(
                 f"Agent {config.name!r}: provider 'sklearn' has no params, got {sorted(config.params)}. Remove them."
             )
-        self._config = config
         self._model = load_local_model(artifact)
-        for pipeline in self._model.pipelines.values():
-            pipeline.predict_proba(["builds the look-up tables now, not at the first article"])
-        for task, allowed in config.labels.by_task.items():
-            if extra := set(self._model.labels.get(task, ())) - set(allowed):
+        for task, model in self._model.tasks.items():
+            allowed = config.labels.by_task[task]
+            if extra := set(model.labels) - set(allowed):
                 raise ArtifactError(
                     f"{artifact} was trained on {task} labels {sorted(extra)} that the agent does not have; "
-                    f"allowed: {list(allowed)}. "
-                    "Train again with the same labels file."
+                    f"allowed: {list(allowed)}. Train again with the same labels file."
                 )
 
     def classify(self, articles: Sequence[Article]) -> Iterator[tuple[int, Classification]]:
@@ -83,13 +80,13 @@ class SklearnProvider:
         ]
 
     def _judge(self, task: Task, texts: Sequence[str]) -> list[Judgement]:
-        if task not in self._model.pipelines:
+        model = self._model.tasks.get(task)
+        if model is None:
             return [Judgement(None, None)] * len(texts)
-        labels = self._model.labels[task]
-        probabilities = self._model.pipelines[task].predict_proba(texts)
+        probabilities = model.predict_proba(texts)
         best = probabilities.argmax(axis=1).tolist()
         rounded = probabilities.round(PROBABILITY_DIGITS).tolist()
         return [
-            Judgement(labels[index], dict(zip(labels, row, strict=True)))
+            Judgement(model.labels[index], dict(zip(model.labels, row, strict=True)))
             for index, row in zip(best, rounded, strict=True)
         ]

@@ -42,7 +42,9 @@ def test_the_champion_answers_in_the_plain_form(champion: MlflowClient) -> None:
 
 
 @pytest.mark.usefixtures("champion")
-def test_a_plain_load_works_from_an_empty_directory_with_nothing_of_the_repository(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_plain_load_works_from_an_empty_directory_with_nothing_of_the_repository(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     script = """
 import mlflow, sys
 articles = [{"id": n, "title": "Club wins the cup final", "content": ""} for n in range(3)]
@@ -52,7 +54,9 @@ print([record["id"] for record in answer["custom_outputs"]["classifications"]], 
 """
     empty = tmp_path_factory.mktemp("empty")
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace}/mlflow.db"}
-    found = subprocess.run([sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True, check=True
+    )
     assert found.stdout.startswith("[0, 1, 2] ")
     assert str(PACKAGE) not in found.stdout
 
@@ -70,7 +74,10 @@ def test_two_versions_that_differ_in_code_each_answer_with_their_own(
     provider.write_text(text.replace('stage="classify"', 'stage="changed"'), encoding="utf-8")
     monkeypatch.setattr(logged_model, "PACKAGE", changed)
     second = register_version(agent_config)
-    with IsolatedModel(f"models:/news_classifier/{first}") as one, IsolatedModel(f"models:/news_classifier/{second}") as two:
+    with (
+        IsolatedModel(f"models:/news_classifier/{first}") as one,
+        IsolatedModel(f"models:/news_classifier/{second}") as two,
+    ):
         stages = [model.classify(title="Club wins").calls[0].stage for model in (one, two, one)]
         assert one.code != two.code
     assert stages == ["classify", "changed", "classify"]

@@ -55,7 +55,13 @@ def test_one_article_is_answered_as_one_object(agent: NewsClassifierAgent) -> No
 
 def test_a_failure_of_one_article_is_that_articles_error(agent: NewsClassifierAgent) -> None:
     good = articles(1)[0]
-    entries = [good, {"id": "e", "title": " ", "content": ""}, {"id": "t", "title": 5}, {"id": "l", "content": "x" * (MAX_ARTICLE_CHARS + 1)}, good]
+    entries = [
+        good,
+        {"id": "e", "title": " ", "content": ""},
+        {"id": "t", "title": 5},
+        {"id": "l", "content": "x" * (MAX_ARTICLE_CHARS + 1)},
+        good,
+    ]
     first, empty, typed, long, last = records(ask(agent, articles=entries))
     assert first["error"] is None
     assert first["category"] == last["category"] != UNKNOWN
@@ -81,7 +87,12 @@ class Inventive:
 
     def classify(self, articles: Sequence[Article]) -> Iterator[tuple[int, Classification]]:
         for index in reversed(range(len(articles))):
-            yield index, Classification(id=articles[index].id, category="Weather", sentiment="Positive", provider="p", model="m")
+            yield (
+                index,
+                Classification(
+                    id=articles[index].id, category="Weather", sentiment="Positive", provider="p", model="m"
+                ),
+            )
 
 
 def test_only_configured_labels_leave_the_agent(agent_config: AgentConfig) -> None:

@@ -41,7 +41,9 @@ def test_one_kind_of_label_is_enough_and_null_is_none(tmp_path: Path, labels: La
 
 
 def test_expected_labels_and_mapped_columns_are_read(tmp_path: Path, labels: LabelSet) -> None:
-    rows: list[dict[str, object]] = [{"id": 1, "headline": "Club wins", "text": "", "expected_category": "Sports", "mood": "Positive"}]
+    rows: list[dict[str, object]] = [
+        {"id": 1, "headline": "Club wins", "text": "", "expected_category": "Sports", "mood": "Positive"}
+    ]
     path = write_jsonl(tmp_path / "m.jsonl", rows)
     [row] = load_labeled_set(path, labels, {"title": "headline", "content": "text", "sentiment": "mood"}).rows
     assert row.article.title == "Club wins"
@@ -65,7 +67,9 @@ def test_expected_labels_and_mapped_columns_are_read(tmp_path: Path, labels: Lab
     ],
     ids=lambda value: None if isinstance(value, list) and value and isinstance(value[0], dict) else str(value)[:40],
 )
-def test_a_wrong_row_is_named_in_one_line(tmp_path: Path, labels: LabelSet, rows: list[dict[str, object]], parts: list[str]) -> None:
+def test_a_wrong_row_is_named_in_one_line(
+    tmp_path: Path, labels: LabelSet, rows: list[dict[str, object]], parts: list[str]
+) -> None:
     path = write_jsonl(tmp_path / "wrong.jsonl", rows)
     with pytest.raises(DataError) as caught:
         load_labeled_set(path, labels)
@@ -91,7 +95,9 @@ def test_a_wrong_row_is_named_in_one_line(tmp_path: Path, labels: LabelSet, rows
         ("a.xlsx", b"", ["unknown suffix '.xlsx'", ".jsonl"]),
     ],
 )
-def test_a_wrong_file_is_named_in_one_line(tmp_path: Path, labels: LabelSet, name: str, content: bytes, parts: list[str]) -> None:
+def test_a_wrong_file_is_named_in_one_line(
+    tmp_path: Path, labels: LabelSet, name: str, content: bytes, parts: list[str]
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:

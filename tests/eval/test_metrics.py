@@ -105,7 +105,9 @@ def test_resampled_confusions_have_the_spread_of_a_binomial() -> None:
 
 
 def prediction(latency: float = 1.0, cost: float | None = 0.0, error: bool = False, category: str = "a") -> Prediction:
-    call = Call(stage="classify", model="p:m", outcome="ok", latency_ms=latency, input_tokens=2, output_tokens=1, cost_usd=cost)
+    call = Call(
+        stage="classify", model="p:m", outcome="ok", latency_ms=latency, input_tokens=2, output_tokens=1, cost_usd=cost
+    )
     answer = Classification(
         category=category,
         sentiment="Neutral",
@@ -118,7 +120,9 @@ def prediction(latency: float = 1.0, cost: float | None = 0.0, error: bool = Fal
 
 
 def test_run_figures() -> None:
-    given = [prediction(latency, cost=0.001) for latency in (1, 2, 3, 4)] + [prediction(5, cost=0.001, error=True, category=UNKNOWN)]
+    given = [prediction(latency, cost=0.001) for latency in (1, 2, 3, 4)] + [
+        prediction(5, cost=0.001, error=True, category=UNKNOWN)
+    ]
     found = flatten(all_figures([], given))
     assert found["articles"] == 5
     assert found["answered"] == 4

@@ -28,7 +28,9 @@ def test_a_store_left_half_made_is_made_again(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///broken.db", "sqlite:///broken.db/mlflow.db", "http://127.0.0.1:9"])
-def test_a_store_that_cannot_be_opened_is_one_clear_error(workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_a_store_that_cannot_be_opened_is_one_clear_error(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
     (workspace / "broken.db").write_text("this is no database, just text of some length", encoding="utf-8")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -20,7 +20,9 @@ def evaluated(store: MlflowClient, agent_config: AgentConfig) -> Evaluate:
     """Log a complete evaluation whose figures are given."""
     uris: list[str] = []
 
-    def log(accuracy: float, sentiment: float = 0.85, digest: str = "d1", f1: float = 0.9, **more: float) -> EvaluationRecord:
+    def log(
+        accuracy: float, sentiment: float = 0.85, digest: str = "d1", f1: float = 0.9, **more: float
+    ) -> EvaluationRecord:
         with mlflow.start_run() as run:
             if not uris:
                 uris.append(log_agent(agent_config).model_uri)

@@ -110,7 +110,12 @@ def test_a_registry_that_cannot_be_read_gets_no_alias(evaluated: Evaluate, monke
     assert MlflowClient().search_registered_models() == []
 
 
-KILLED_AT = ["create_registered_model", "create_model_version", "set_registered_model_alias", "delete_model_version_tag"]
+KILLED_AT = [
+    "create_registered_model",
+    "create_model_version",
+    "set_registered_model_alias",
+    "delete_model_version_tag",
+]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -143,6 +148,10 @@ def test_killed_at_any_store_call_nothing_is_half_registered_and_the_next_comman
 def test_only_complete_evaluations_are_registered(store: MlflowClient, workspace: Path) -> None:
     with mlflow.start_run() as run:
         mlflow.log_text("{}", EVALUATION_FILE)
-    for run_id, reason in ((run.info.run_id, "no complete evaluation"), ("0" * 32, "cannot be read"), (None, "Evaluate first")):
+    for run_id, reason in (
+        (run.info.run_id, "no complete evaluation"),
+        ("0" * 32, "cannot be read"),
+        (None, "Evaluate first"),
+    ):
         with pytest.raises(DataError, match=reason):
             read_evaluation(run_id)

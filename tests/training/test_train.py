@@ -50,7 +50,7 @@ def test_one_kind_of_label_trains_one_task_and_two_files_train_both(
         for task in ("category", "sentiment")
     }
     train([only["category"]], tmp_path / "one", training_config, labels)
-    assert set(load_local_model(tmp_path / "one").pipelines) == {"category"}
+    assert set(load_local_model(tmp_path / "one").tasks) == {"category"}
     report = train([only["category"], only["sentiment"]], tmp_path / "both", training_config, labels)
     assert [task.task for task in report.tasks] == ["category", "sentiment"]
     assert {task.rows for task in report.tasks} == {len(small_training_set.rows)}
@@ -78,12 +78,16 @@ def test_too_few_articles_of_a_label_are_named(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_killed_training_leaves_the_old_model_whole_and_the_next_one_works(workspace: Path, small_training_file: Path) -> None:
+def test_a_killed_training_leaves_the_old_model_whole_and_the_next_one_works(
+    workspace: Path, small_training_file: Path
+) -> None:
     command = [*COMMAND, "--data", str(small_training_file), "--out", "model"]
     subprocess.run(command, check=True, capture_output=True)
     before = folder_bytes(workspace / "model")
     for delay in (2.0, 3.0, 4.0):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -91,5 +95,3 @@ def test_a_killed_training_leaves_the_old_model_whole_and_the_next_one_works(wor
         assert (workspace / "model" / MANIFEST).read_bytes() == before[MANIFEST]
     subprocess.run(command, check=True, capture_output=True)
     assert folder_bytes(workspace / "model") == before
-
-

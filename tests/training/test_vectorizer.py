@@ -6,7 +6,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 from sklearn.preprocessing import normalize
 
-from agent.text_features import NewsVectorizer, tokenize
+from agent.text_features import tokenize
+from training.vectorizer import NewsVectorizer
 
 TEXTS = [
     "Rowers win gold\nThe city's four beat the champions by a second.",
