@@ -6,8 +6,9 @@ import click
 
 from agent.config import AgentConfig
 from eval.console import AGENT_FILE, DATA_FILE, Group, err, json_option, out, parse_pairs, print_json, progress_bar
+from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
-from eval.render import evaluation_table
+from eval.render import evaluation_table, run_lines
 from eval.runner import evaluate
 from eval.store import open_store
 
@@ -15,6 +16,13 @@ from eval.store import open_store
 @click.group("eval", cls=Group)
 def commands() -> None:
     """Evaluate candidates on labelled news."""
+
+
+def show(record: EvaluationRecord) -> None:
+    """Print an evaluation for people."""
+    out.print(evaluation_table(record))
+    for line in run_lines(record):
+        out.print(line)
 
 
 @commands.command("run")
@@ -53,6 +61,6 @@ def run(agent_file: Path, data_file: Path, columns: tuple[str, ...], tags: tuple
     if as_json:
         print_json(record.model_dump(mode="json"))
         return
-    out.print(evaluation_table(record))
-    err.print(f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}.")
+    show(record)
+    err.print(f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}.", soft_wrap=True)
     err.print(f"Next: news-classifier registry register {record.run_id}")

@@ -2,46 +2,52 @@
 
 from collections.abc import Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.evaluation import EvaluationRecord
 
+ENOUGH_ROWS = 200
+"""Below this many articles the figures are a trial, not a basis for a decision."""
 QUALITY = ("accuracy", "macro_f1", "macro_precision", "macro_recall")
 
 
 def evaluation_table(record: EvaluationRecord) -> Table:
-    """Quality of each task with 95 % intervals, then latency and cost."""
+    """Quality of each task with 95 % intervals, then latency, cost and failures."""
     metrics = record.metrics
-    table = Table(
-        title=f"{record.agent} on {record.dataset.path} ({record.dataset.rows:,} articles)", title_justify="left"
-    )
-    table.add_column("figure")
+    title = f"{record.agent} on {record.dataset.path} ({record.dataset.rows:,} articles, 95 % intervals)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
     for task in ("category", "sentiment", "both"):
-        table.add_column(task, justify="right")
+        table.add_column(task, justify="right", no_wrap=True)
     for name in QUALITY:
-        table.add_row(
-            name.replace("_", " "),
-            *(with_interval(metrics, f"{task}_{name}") for task in ("category", "sentiment", "joint")),
-        )
-    latency = " / ".join(
-        f"{metrics[name]:.2f}" for name in ("latency_ms_p50", "latency_ms_p95", "latency_ms_p99") if name in metrics
-    )
-    table.add_section()
-    table.add_row("latency p50 / p95 / p99, ms", latency or "-", "", "")
-    table.add_row(
-        "cost per 1,000 articles, $",
-        f"{metrics['cost_usd_per_1k']:.4f}" if "cost_usd_per_1k" in metrics else "unknown",
-        "",
-        "",
-    )
-    table.add_row("answered / failed", f"{metrics['answered']:.0f} / {metrics['failed']:.0f}", "", "")
+        cells = (with_interval(metrics, f"{task}_{name}") for task in ("category", "sentiment", "joint"))
+        table.add_row(name.replace("_", " "), *cells)
     return table
 
 
+def run_lines(record: EvaluationRecord) -> list[str]:
+    """Latency, cost and failures, a line each."""
+    metrics = record.metrics
+    latencies = [metrics[f"latency_ms_{name}"] for name in ("p50", "p95", "p99") if f"latency_ms_{name}" in metrics]
+    cost = metrics.get("cost_usd_per_1k")
+    few = [f"{record.dataset.rows} articles are too few to decide."] if record.dataset.rows < ENOUGH_ROWS else []
+    return [
+        *few,
+        f"latency p50 / p95 / p99: {' / '.join(f'{value:.2f}' for value in latencies) or '-'} ms",
+        f"cost per 1,000 articles: {'unknown' if cost is None else f'${cost:.4f}'}",
+        f"answered {metrics['answered']:.0f}, failed {metrics['failed']:.0f}",
+    ]
+
+
 def with_interval(metrics: Mapping[str, float], name: str) -> str:
-    """A fraction as a percentage with its interval; a dash where it is missing."""
+    """A fraction with its interval, leading zeros left out; a dash where it is missing."""
     if name not in metrics:
         return "-"
     low, high = metrics.get(f"{name}_ci_low"), metrics.get(f"{name}_ci_high")
-    interval = f"  [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
-    return f"{metrics[name]:.3f}{interval}"
+    return short(metrics[name]) + (f" [{short(low)}, {short(high)}]" if low is not None and high is not None else "")
+
+
+def short(fraction: float) -> str:
+    """Three decimals without the zero in front: .905."""
+    return f"{fraction:.3f}".removeprefix("0")

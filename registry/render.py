@@ -1,5 +1,6 @@
 """What the registry says, for people and for machines."""
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from registry.register import Registration
@@ -30,20 +31,23 @@ def registration_json(name: str, registration: Registration) -> dict[str, object
 
 
 def status_table(name: str, snapshot: Snapshot) -> Table:
-    """Versions, newest first, with aliases and figures."""
-    table = Table(title=f"{name}: {len(snapshot.versions)} versions", title_justify="left")
-    for column in ("version", "alias", "track", "provider:model", "category", "sentiment", "p95 ms", "verdict"):
-        table.add_column(column)
+    """Versions, newest first, with aliases and figures; the reason of each verdict stands under it."""
+    table = Table(title=f"{name}: {len(snapshot.versions)} versions", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("version", "alias"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("candidate")
+    for column in ("category", "sentiment", "p95 ms"):
+        table.add_column(column, justify="right", no_wrap=True)
     for version in snapshot.versions:
+        tags = version.tags
+        candidate = f"{tags.get('provider', '-')}:{tags.get('model', '-')} (track {tags.get('track', '-')})"
         table.add_row(
             version.number,
-            ", ".join(version.aliases) or "-",
-            version.tags.get("track", "-"),
-            f"{version.tags.get('provider', '-')}:{version.tags.get('model', '-')}",
+            "\n".join(version.aliases) or "-",
+            f"{candidate}\n{tags.get('validation_reason', '')}".strip(),
             _figure(version, "category_accuracy", ".4f"),
             _figure(version, "sentiment_accuracy", ".4f"),
             _figure(version, "latency_ms_p95", ".1f"),
-            version.tags.get("validation_reason", "-"),
         )
     return table
 

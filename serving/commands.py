@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 from mlflow.tracking import MlflowClient
@@ -40,6 +41,9 @@ def local(port: int, alias: str) -> None:
         "local",
     ]
     err.print(f"mlflow {' '.join(command[2:])}", soft_wrap=True)
+    path = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    }  # mlflow starts uvicorn by name
     tracing = {"MLFLOW_TRACE_SAMPLING_RATIO": os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO", "0")}
     addresses = {"MLFLOW_TRACKING_URI": store.tracking_uri, "MLFLOW_REGISTRY_URI": store.registry_uri}
-    os.execve(sys.executable, [sys.executable, *command], os.environ | addresses | tracing)
+    os.execve(sys.executable, [sys.executable, *command], os.environ | path | addresses | tracing)

@@ -8,10 +8,10 @@ from agent.champion import registered_model_name
 from agent.config import AgentConfig, Track
 from agent.errors import ConfigError
 from agent.settings import read_settings
+from eval.commands import show
 from eval.console import AGENT_FILE, DATA_FILE, err, json_option, out, parse_pairs, print_json, progress_bar
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
-from eval.render import evaluation_table
 from eval.runner import evaluate
 from eval.store import open_store
 from registry.commands import approval_option, ask, exit_code, gates_option
@@ -121,7 +121,7 @@ def report(evaluation: EvaluationRecord, registration: Registration | None, as_j
         registered = registration_json(name, registration) if registration else None
         print_json({"evaluation": evaluation.model_dump(mode="json"), "registration": registered})
         return
-    out.print(evaluation_table(evaluation))
+    show(evaluation)
     for line in registration_lines(name, registration) if registration else ["Not registered, as asked."]:
         out.print(line, soft_wrap=True)
     out.print("\nNext:")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from agent.labels import LabelSet
@@ -74,9 +75,7 @@ def train_command(
 
 def report_table(report: TrainingReport) -> Table:
     """Cross-validation figures of each task."""
-    table = Table(
-        title="Cross-validation on the training set (mean and standard deviation over the folds)", title_justify="left"
-    )
+    table = Table(title="Cross-validation on the training set, mean ± sd", title_justify="left", box=SIMPLE_HEAD)
     for name in ("task", "articles", "accuracy", "macro F1", "log loss"):
         table.add_column(name, justify="left" if name == "task" else "right")
     for task in report.tasks:

@@ -4,8 +4,8 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.settings import read_settings
-from training.config import TrainingConfig
 from tests.conftest import ROOT
+from training.config import TrainingConfig
 
 
 def test_a_misspelt_nested_key_is_told_what_is_allowed_there(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from agent.labels import UNKNOWN
-from agent.records import ArticleError, Article, Call, Classification
+from agent.records import Article, ArticleError, Call, Classification
 from eval.intervals import resampled_confusions, wilson
 from eval.labeled_set import LabeledArticle
 from eval.metrics import all_figures, flatten

@@ -1,0 +1,63 @@
+"""Cross-validates alternatives to the shipped training configuration, on the training set alone.
+
+python bench/model_search.py [--data data/training_news.jsonl]
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.labels import TASKS, LabelSet, Task
+from agent.settings import read_settings
+from eval.labeled_set import load_labeled_set
+from training.config import TaskConfig, TrainingConfig, VectorizerConfig
+from training.train import collect_examples, cross_validated
+
+WORDS_ONLY = VectorizerConfig(char_min_df=1_000_000)
+
+
+def alternatives(task: Task) -> dict[str, TaskConfig]:
+    """What is tried for a task, by name."""
+    lexicon = {"category": (0.0,), "sentiment": (0.0, 0.2, 0.8)}[task]
+    found = {"complement NB, words only": TaskConfig(vectorizer=WORDS_ONLY, classifier="complement_nb")}
+    for weight in lexicon:
+        features = VectorizerConfig(lexicon_weight=weight)
+        name = f", lexicon {weight}" if weight else ""
+        for alpha in (0.1, 0.2, 0.5, 1.0):
+            found[f"complement NB, alpha {alpha}{name}"] = TaskConfig(
+                vectorizer=features, classifier="complement_nb", params={"alpha": alpha}
+            )
+        for strength in (5, 20):
+            found[f"logistic regression, C {strength}{name}"] = TaskConfig(
+                vectorizer=features, classifier="logistic_regression", params={"C": strength, "max_iter": 300}
+            )
+    return found
+
+
+def main() -> None:
+    """Cross-validate and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=Path("data/training_news.jsonl"))
+    options = parser.parse_args()
+    config = read_settings(Path("config/training.yaml"), TrainingConfig)
+    dataset = load_labeled_set(options.data, read_settings(Path("config/labels.yaml"), LabelSet))
+    for task in TASKS:
+        examples = collect_examples([dataset], task)
+        table = Table(title=f"{task}: {len(examples.texts):,} articles, {config.folds} folds", title_justify="left")
+        for column in ("pipeline", "accuracy", "macro F1", "log loss"):
+            table.add_column(column, justify="left" if column == "pipeline" else "right")
+        for name, alternative in alternatives(task).items():
+            found = cross_validated(task, examples, alternative, config)
+            table.add_row(
+                name,
+                f"{found.accuracy:.3f} ± {found.accuracy_sd:.3f}",
+                f"{found.macro_f1:.3f} ± {found.macro_f1_sd:.3f}",
+                f"{found.log_loss:.3f}",
+            )
+        Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
