@@ -159,6 +159,7 @@ def to_arrays(model: TaskModel) -> Arrays:
         "pairs": features.pairs,
         "idf": features.idf,
         "valences": features.valences,
+        "char_weight": np.array(features.char_weight),
         "lexicon_weight": np.array(features.lexicon_weight),
         "weights": model.weights,
         "intercepts": model.intercepts,
@@ -179,6 +180,7 @@ def from_arrays(arrays: Arrays) -> TaskModel:
         pairs=arrays["pairs"],
         idf=arrays["idf"],
         valences=arrays["valences"],
+        char_weight=float(arrays["char_weight"]),
         lexicon_weight=float(arrays["lexicon_weight"]),
     )
     return TaskModel(features, texts["labels"], arrays["weights"], arrays["intercepts"])

@@ -81,7 +81,10 @@ def token_features(
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """Sublinear TF-IDF over words, character n-grams and word pairs, L2-normalised; beside it a valence lexicon."""
+    """Sublinear TF-IDF over words and pairs of words, the same over character n-grams, and a valence lexicon.
+
+    Words with pairs, and n-grams, are L2-normalised apart, so that the many n-grams do not drown the few words.
+    """
 
     tokens: tuple[str, ...]
     """Every token of training and of the lexicon."""
@@ -99,8 +102,10 @@ class TextFeatures:
     """Inverse document frequency, shape (words + n-grams + pairs,)."""
     valences: Floats
     """Valence of each token in the lexicon, negative is bad, 0 if it is not there; shape (tokens,)."""
+    char_weight: float
+    """Weight of the n-grams, where that of the words is 1."""
     lexicon_weight: float
-    """Weight of the two sums of valences beside the TF-IDF features; 0 leaves them out."""
+    """Weight of the two sums of valences, where that of the words is 1; 0 leaves them out."""
 
     def transform(self, texts: Sequence[str]) -> sparse.csr_array:
         """Features of each text, shape (n, words + n-grams + pairs), two columns more with a lexicon; float32."""
@@ -110,8 +115,10 @@ class TextFeatures:
         features.data += 1
         features.data *= self.idf[features.indices]
         squares = sparse.csr_array((features.data**2, features.indices, features.indptr), shape=features.shape)
-        norms = np.sqrt(squares @ np.ones(features.shape[1], dtype=np.float32))
-        features.data /= np.repeat(norms, np.diff(features.indptr))
+        norms = np.sqrt(squares @ np.stack([self._is_ngram == 0, self._is_ngram], axis=1).astype(np.float32))
+        row_of = np.repeat(np.arange(found.documents), np.diff(features.indptr))
+        block = self._is_ngram[features.indices]
+        features.data *= np.array([1, self.char_weight], dtype=np.float32)[block] / norms[row_of, block]
         return stacked(features, self._valence_sums(found)) if self.lexicon_weight else features
 
     def read(self, documents: Sequence[Sequence[str]]) -> "Tokens":
@@ -137,6 +144,11 @@ class TextFeatures:
             new = incidence(found.document_of[~known], ~found.positions[~known], shape)
             counts += new @ token_features(found.new, self._positions.words, self._positions.ngrams, self.char_range)
         return stacked(counts, self._pair_counts(found))
+
+    @cached_property
+    def _is_ngram(self) -> npt.NDArray[np.int8]:
+        """1 for the columns of n-grams, 0 for those of words and pairs."""
+        return np.repeat(np.array([0, 1, 0], dtype=np.int8), [len(self.words), len(self.ngrams), len(self.pairs)])
 
     @cached_property
     def _positions(self) -> "Positions":

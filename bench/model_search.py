@@ -15,24 +15,34 @@ from eval.labeled_set import load_labeled_set
 from training.config import TaskConfig, TrainingConfig, VectorizerConfig
 from training.train import collect_examples, cross_validated
 
-WORDS_ONLY = VectorizerConfig(char_min_df=1_000_000)
+NO_NGRAMS = 1_000_000
+"""More documents than there are: no n-gram becomes a feature."""
 
 
 def alternatives(task: Task) -> dict[str, TaskConfig]:
     """What is tried for a task, by name."""
-    lexicon = {"category": (0.0,), "sentiment": (0.0, 0.2, 0.8)}[task]
-    found = {"complement NB, words only": TaskConfig(vectorizer=WORDS_ONLY, classifier="complement_nb")}
-    for weight in lexicon:
-        features = VectorizerConfig(lexicon_weight=weight)
-        name = f", lexicon {weight}" if weight else ""
-        for alpha in (0.1, 0.2, 0.5, 1.0):
-            found[f"complement NB, alpha {alpha}{name}"] = TaskConfig(
-                vectorizer=features, classifier="complement_nb", params={"alpha": alpha}
-            )
-        for strength in (5, 20):
-            found[f"logistic regression, C {strength}{name}"] = TaskConfig(
-                vectorizer=features, classifier="logistic_regression", params={"C": strength, "max_iter": 300}
-            )
+    lexicon = 0.8 if task == "sentiment" else 0.0
+    bayes = {"classifier": "complement_nb", "params": {"alpha": 0.3}}
+    words = VectorizerConfig(char_min_df=NO_NGRAMS, lexicon_weight=lexicon)
+    found = {"complement NB, words only": TaskConfig(vectorizer=words, **bayes)}
+    for weight in (0.3, 0.6, 1.0):
+        features = VectorizerConfig(char_weight=weight, lexicon_weight=lexicon)
+        found[f"complement NB, n-grams {weight}"] = TaskConfig(vectorizer=features, **bayes)
+    features = VectorizerConfig(lexicon_weight=lexicon)
+    for alpha in (0.1, 0.5, 1.0):
+        params = {"alpha": alpha}
+        found[f"complement NB, n-grams 0.6, alpha {alpha}"] = TaskConfig(
+            vectorizer=features, classifier="complement_nb", params=params
+        )
+    if task == "sentiment":
+        for weight in (0.0, 0.2):
+            features = VectorizerConfig(lexicon_weight=weight)
+            found[f"complement NB, n-grams 0.6, lexicon {weight}"] = TaskConfig(vectorizer=features, **bayes)
+    params = {"C": 20, "max_iter": 300}
+    features = VectorizerConfig(lexicon_weight=min(lexicon, 0.2))
+    found["logistic regression, C 20"] = TaskConfig(
+        vectorizer=features, classifier="logistic_regression", params=params
+    )
     return found
 
 

@@ -16,6 +16,8 @@ class VectorizerConfig(BaseModel):
     """Documents a character n-gram must occur in."""
     char_range: tuple[int, int] = (3, 5)
     """Shortest and longest character n-gram."""
+    char_weight: float = Field(default=0.6, gt=0)
+    """Weight of the character n-grams, where that of the words is 1."""
     lexicon_weight: float = Field(default=0.0, ge=0)
     """Weight of the VADER lexicon's valences; 0 leaves them out."""
 

@@ -20,8 +20,9 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_df: Documents a word or pair must occur in to become a feature.
         char_min_df: The same for character n-grams.
         char_range: Shortest and longest character n-gram.
+        char_weight: Weight of the n-grams, where that of the words is 1.
         lexicon: Word to valence, negative is bad. Its good and its bad sum become two features.
-        lexicon_weight: Weight of those two beside the TF-IDF features; 0 leaves them out.
+        lexicon_weight: Weight of those two, where that of the words is 1; 0 leaves them out.
     """
 
     features_: TextFeatures
@@ -31,12 +32,14 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_df: int = 2,
         char_min_df: int = 3,
         char_range: tuple[int, int] = (3, 5),
+        char_weight: float = 1.0,
         lexicon: Mapping[str, float] | None = None,
         lexicon_weight: float = 0.0,
     ) -> None:
         self.min_df = min_df
         self.char_min_df = char_min_df
         self.char_range = char_range
+        self.char_weight = char_weight
         self.lexicon = lexicon
         self.lexicon_weight = lexicon_weight
 
@@ -69,6 +72,7 @@ class NewsVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             pairs=np.array(pairs, dtype=np.int64),
             idf=np.ones(len(words) + len(ngrams) + len(pairs), dtype=np.float32),
             valences=np.array([lexicon.get(token, 0.0) for token in tokens], dtype=np.float32),
+            char_weight=self.char_weight,
             lexicon_weight=self.lexicon_weight,
         )
         df = np.bincount(unweighted.counts(unweighted.read(documents)).indices, minlength=len(unweighted.idf))
