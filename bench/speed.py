@@ -130,10 +130,8 @@ def main() -> None:
             table.add_row(str(size), *cells, f"{ratios[size]:.2f}")
     Console().print(table)
     (by_uri, from_folder), (empty_by_uri, empty_from_folder) = loads
-    print(
-        f"load_model after import mlflow, from a folder: {from_folder:.2f} s, of an empty agent {empty_from_folder:.2f} s"
-    )
-    print(f"load_model after import mlflow, by models:/ URI: {by_uri:.2f} s, of an empty agent {empty_by_uri:.2f} s")
+    for way, ours, theirs in (("a folder", from_folder, empty_from_folder), ("a models:/ URI", by_uri, empty_by_uri)):
+        print(f"load_model after import mlflow, from {way}: {ours:.2f} s; of an empty agent: {theirs:.2f} s")
     characters = sum(map(len, texts)) / BATCH
     print(f"articles/s, {BATCH} a call, {characters:.0f} characters each: {speed:,.0f} (at least 3,000)")
     figures = {
