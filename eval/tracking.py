@@ -9,8 +9,11 @@ import git
 import mlflow
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import LifecycleStage
+from mlflow.exceptions import MlflowException
 
 from agent.config import Track
+from agent.errors import StoreError
 from agent.labels import UNKNOWN
 from eval.labeled_set import LabeledSet
 from eval.outcomes import TaskOutcome
@@ -25,6 +28,27 @@ DIGEST_CHARS = 32
 def experiment_name(track: Track) -> str:
     """The experiment of a track: `MLFLOW_EXPERIMENT_NAME_<TRACK>` or `news-classifier-<track>`."""
     return os.environ.get(f"MLFLOW_EXPERIMENT_NAME_{track.upper()}") or f"news-classifier-{track}"
+
+
+def experiment_id(name: str) -> str:
+    """The id of an experiment, made if there is none. MLflow's notion of the active experiment is left alone.
+
+    Raises:
+        StoreError: the experiment was deleted, so nothing can be logged to it.
+    """
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(mlflow.create_experiment(name))
+        except MlflowException:  # somebody else made it meanwhile, or it really cannot be made
+            found = mlflow.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise StoreError(
+            f"The experiment {name!r} is deleted. Restore it: mlflow experiments restore -x {found.experiment_id}."
+        )
+    return str(found.experiment_id)
 
 
 def run_name(track: Track, model: str) -> str:
@@ -54,7 +78,7 @@ def tracked_run(experiment: str, name: str, *, join: bool) -> Iterator[mlflow.Ac
                 run_name=name, experiment_id=parent.info.experiment_id, tags={"mlflow.parentRunId": given}
             )
         else:
-            started = mlflow.start_run(run_name=name, experiment_id=mlflow.set_experiment(experiment).experiment_id)
+            started = mlflow.start_run(run_name=name, experiment_id=experiment_id(experiment))
         with started as run:
             yield run
     finally:

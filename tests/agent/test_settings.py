@@ -14,6 +14,6 @@ def test_a_misspelt_nested_key_is_told_what_is_allowed_there(tmp_path: Path) -> 
     path.write_text(text.replace("min_df: 2,", "min_dff: 2,", 1), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         read_settings(path, TrainingConfig)
-    assert "'category.vectorizer.min_dff' is not a setting. Allowed: char_min_df, char_range, lexicon_weight" in str(
+    assert "'category.vectorizer.min_dff' is not a setting. Allowed: char_min_df, char_range, char_weight" in str(
         caught.value
     )
