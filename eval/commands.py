@@ -5,7 +5,20 @@ from pathlib import Path
 import click
 
 from agent.config import AgentConfig
-from eval.console import AGENT_FILE, DATA_FILE, Group, err, json_option, out, parse_pairs, print_json, progress_bar
+from eval.console import (
+    AGENT_FILE,
+    Group,
+    data_option,
+    err,
+    json_option,
+    map_option,
+    out,
+    parse_pairs,
+    path_option,
+    print_json,
+    progress_bar,
+    tag_option,
+)
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.render import evaluation_table, run_lines
@@ -26,30 +39,10 @@ def show(record: EvaluationRecord) -> None:
 
 
 @commands.command("run")
-@click.option(
-    "--agent",
-    "agent_file",
-    type=click.Path(path_type=Path),
-    default=AGENT_FILE,
-    show_default=True,
-    help="The candidate's file.",
-)
-@click.option(
-    "--data",
-    "data_file",
-    type=click.Path(path_type=Path),
-    default=DATA_FILE,
-    show_default=True,
-    help="The labelled set.",
-)
-@click.option(
-    "--map",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Column that holds a field, for example category=label.",
-)
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
+@path_option("--agent", "agent_file", AGENT_FILE, "The candidate's file.")
+@data_option
+@map_option
+@tag_option
 @json_option
 def run(agent_file: Path, data_file: Path, columns: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
     """Evaluate one candidate and log predictions, figures and the model."""

@@ -7,17 +7,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.errors import NewsClassifierError
 
+Command = TypeVar("Command", bound=Callable[..., object])
+
 LABELS_FILE = Path("config/labels.yaml")
 DATA_FILE = Path("data/labeled_news.jsonl")
 AGENT_FILE = Path("config/agents/local-sklearn.yaml")
+
+COULD_NOT_BE_DONE = 3
+"""Exit code when the input was right and something else failed."""
 
 out = Console(highlight=False, markup=False)
 """Results for people."""
@@ -25,6 +31,16 @@ err = Console(stderr=True, highlight=False, markup=False)
 """Progress, notes and errors."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+map_option = click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field.")
+tag_option = click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
+
+
+def path_option(name: str, variable: str, default: Path, text: str) -> Callable[[Command], Command]:
+    """An option that takes a path and shows its default."""
+    return click.option(name, variable, type=click.Path(path_type=Path), default=default, show_default=True, help=text)
+
+
+data_option = path_option("--data", "data_file", DATA_FILE, "The labelled set.")
 
 
 class Group(click.Group):
@@ -38,6 +54,9 @@ class Group(click.Group):
         except NewsClassifierError as error:
             err.print(f"Error: {error}", soft_wrap=True)
             ctx.exit(error.exit_code)
+        except MlflowException as error:
+            err.print(f"Error: MLflow could not do it: {' '.join(str(error).split())}", soft_wrap=True)
+            ctx.exit(COULD_NOT_BE_DONE)
 
 
 def quiet_libraries() -> None:

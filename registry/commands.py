@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from agent.champion import registered_model_name
 from agent.settings import read_settings
-from eval.console import Group, err, json_option, out, print_json
+from eval.console import Group, err, json_option, out, path_option, print_json
 from eval.store import open_store
 from registry.gates import GatesConfig
 from registry.register import Approval, Proposal, Registration, read_evaluation, register
@@ -16,9 +16,7 @@ from registry.render import registration_json, registration_lines, status_json, 
 from registry.versions import Registry
 
 GATES_FILE = Path("config/gates.yaml")
-gates_option = click.option(
-    "--gates", "gates_file", type=click.Path(path_type=Path), default=GATES_FILE, show_default=True, help="The gates."
-)
+gates_option = path_option("--gates", "gates_file", GATES_FILE, "The gates.")
 approval_option = click.option("--require-approval", is_flag=True, help="Ask a person before an alias is given.")
 
 

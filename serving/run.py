@@ -9,7 +9,18 @@ from agent.config import AgentConfig, Track
 from agent.errors import ConfigError
 from agent.settings import read_settings
 from eval.commands import show
-from eval.console import AGENT_FILE, DATA_FILE, err, json_option, out, parse_pairs, print_json, progress_bar
+from eval.console import (
+    AGENT_FILE,
+    data_option,
+    err,
+    json_option,
+    map_option,
+    out,
+    parse_pairs,
+    print_json,
+    progress_bar,
+    tag_option,
+)
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.runner import evaluate
@@ -35,18 +46,9 @@ AGENTS_FOLDER = Path("config/agents")
     type=click.Choice(["external", "internal", "local"]),
     help="Instead of --agent: the candidate of this track.",
 )
-@click.option(
-    "--data",
-    "data_file",
-    type=click.Path(path_type=Path),
-    default=DATA_FILE,
-    show_default=True,
-    help="The labelled set.",
-)
-@click.option(
-    "--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field of the labelled set."
-)
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of your own for the run.")
+@data_option
+@map_option
+@tag_option
 @click.option("--no-register", is_flag=True, help="Stop after the evaluation.")
 @approval_option
 @gates_option

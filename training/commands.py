@@ -8,7 +8,7 @@ from rich.table import Table
 
 from agent.labels import LabelSet
 from agent.settings import read_settings
-from eval.console import LABELS_FILE, Group, err, json_option, out, parse_pairs, print_json
+from eval.console import LABELS_FILE, Group, err, json_option, map_option, out, parse_pairs, path_option, print_json
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
 from training.config import TrainingConfig
@@ -35,26 +35,10 @@ def commands() -> None:
     show_default=True,
     help="A labelled file; may be repeated.",
 )
-@click.option(
-    "--out", "folder", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of the model."
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    default=CONFIG_FILE,
-    show_default=True,
-    help="How to train.",
-)
-@click.option(
-    "--labels",
-    "labels_file",
-    type=click.Path(path_type=Path),
-    default=LABELS_FILE,
-    show_default=True,
-    help="The allowed labels.",
-)
-@click.option("--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a field.")
+@path_option("--out", "folder", OUT, "Folder of the model.")
+@path_option("--config", "config_file", CONFIG_FILE, "How to train.")
+@path_option("--labels", "labels_file", LABELS_FILE, "The allowed labels.")
+@map_option
 @json_option
 def train_command(
     files: tuple[Path, ...], folder: Path, config_file: Path, labels_file: Path, columns: tuple[str, ...], as_json: bool
