@@ -94,7 +94,9 @@ def read_article(path: Path, row: Row) -> Article:
     """
     title, content = (_text(path, row, field) if row.values.get(field) is not None else "" for field in TEXTS)
     given = row.values.get("id")
-    if given is not None and not isinstance(given, str | int):
+    if isinstance(given, str):
+        given = _text(path, row, "id")
+    elif given is not None and (isinstance(given, bool) or not isinstance(given, int)):
         raise DataError(
             f"{path}: {row.place}: field 'id' has the value {_shown(given)}; allowed: text or a number. Correct it."
         )
@@ -152,6 +154,12 @@ def _text(path: Path, row: Row, field: str) -> str:
         raise DataError(
             f"{path}: {row.place}: field {field!r} has the value {_shown(value)}; allowed: text. Correct it."
         )
+    try:
+        value.encode()
+    except UnicodeEncodeError as err:
+        raise DataError(
+            f"{path}: {row.place}: field {field!r} holds {value[err.start]!r}, half of a character. Correct it."
+        ) from err
     return value
 
 

@@ -43,6 +43,8 @@ def _read_json(path: Path) -> Iterator[Row]:
         return
     try:
         items = json.loads(text)
+    except RecursionError as err:
+        raise DataError(f"{path}: line 1: JSON is nested too deeply. Give a flat list of articles.") from err
     except json.JSONDecodeError as err:
         raise DataError(
             f"{path}: line {err.lineno}: invalid JSON at column {err.colno}: {err.msg}. Correct the file."
@@ -61,6 +63,8 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
             continue
         try:
             item = json.loads(line)
+        except RecursionError as err:
+            raise DataError(f"{path}: line {number}: JSON is nested too deeply. Give flat objects.") from err
         except json.JSONDecodeError as err:
             raise DataError(
                 f"{path}: line {number}: invalid JSON at column {err.colno}: {err.msg}. Correct the line."

@@ -123,3 +123,17 @@ def test_the_digest_ignores_order_but_nothing_else(order: list[int]) -> None:
     relabelled = [rows[0]._replace(gold={"category": "Health"}), *rows[1:]]
     assert fingerprint(relabelled) != fingerprint(rows)
     assert fingerprint(rows[1:]) != fingerprint(rows)
+
+
+@pytest.mark.parametrize("field", ["id", "title", "content"])
+def test_half_a_character_is_named_and_not_passed_on(tmp_path: Path, labels: LabelSet, field: str) -> None:
+    path = write_jsonl(tmp_path / "half.jsonl", changed(1, **{field: "ab\ud800"}))
+    with pytest.raises(DataError, match=rf"line 2: field '{field}' holds '\\ud800', half of a character"):
+        load_labeled_set(path, labels)
+
+
+def test_json_nested_beyond_reason_is_one_error(tmp_path: Path, labels: LabelSet) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match=r"deep\.jsonl: line 1"):
+        load_labeled_set(path, labels)
