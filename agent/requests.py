@@ -73,13 +73,16 @@ def read_articles(entries: list[object]) -> list[Article | InvalidArticle]:
 
 
 def _read_article(entry: object) -> Article | InvalidArticle:
+    if not isinstance(entry, dict):
+        return InvalidArticle(None, f"an article is an object with title and content, not {type(entry).__name__}")
+    given = entry.get("id")
+    if given is not None and (isinstance(given, bool) or not isinstance(given, str | int)):
+        return InvalidArticle(None, "field 'id': must be text or a whole number")
     try:
         return Article.model_validate(entry)
     except ValidationError as err:
         first = err.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "article"
-        given = entry.get("id") if isinstance(entry, dict) else None
-        return InvalidArticle(given if isinstance(given, str | int) else None, f"field {field!r}: {first['msg']}")
+        return InvalidArticle(given, f"field {first['loc'][0]!r}: {first['msg']}")
 
 
 def _message_text(content: object) -> str:
