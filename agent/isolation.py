@@ -50,8 +50,9 @@ class IsolatedModel:
         ready = self._receive()
         if "failed" in ready:
             self.close()
+            reason = str(ready["failed"]).rstrip(".")
             raise IsolationError(
-                f"Cannot load {model_uri!r}: {ready['failed']}. Check the name, the alias and MLFLOW_TRACKING_URI."
+                f"Cannot load {model_uri!r}: {reason}. Check the name, the alias and MLFLOW_TRACKING_URI."
             )
         self.code = Path(str(ready["code"]))
         """Folder of the `agent` package that answers; it lies inside `model_path`."""

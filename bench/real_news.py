@@ -7,6 +7,7 @@ dev_train8.jsonl, on which the shipped training configuration is trained as well
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from agent.errors import NewsClassifierError
 from agent.labels import LabelSet
 from agent.local_model import load_local_model
 from agent.settings import read_settings
@@ -75,4 +77,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NewsClassifierError as err:
+        sys.exit(f"Error: {err}")

@@ -59,7 +59,7 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
         DataError: the file or one of its rows is wrong.
     """
     mapping = checked_columns(columns or {})
-    raw = [Row(row.place, _by_field(row.values, mapping)) for row in read_rows(path)]
+    raw = [Row(row.place, by_field(row.values, mapping)) for row in read_rows(path)]
     if not raw:
         raise DataError(f"{path} holds no articles. Give a file with at least one.")
     present = [field for field in FIELDS if any(field in row.values for row in raw)]
@@ -112,7 +112,7 @@ def fingerprint(rows: Iterable[LabeledArticle]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
+def by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
     """Values under the names of our fields; null means absent, and so does an empty cell where text has no meaning."""
     names = {field: columns.get(field, field) for field in FIELDS}
     for field, alias in ALIASES.items():

@@ -49,5 +49,5 @@ def with_interval(metrics: Mapping[str, float], name: str) -> str:
 
 
 def short(fraction: float) -> str:
-    """Three decimals without the zero in front: .905."""
-    return f"{fraction:.3f}".removeprefix("0")
+    """Three decimals without the zero in front: .905; 1.00 is as wide."""
+    return f"{fraction:.3f}".removeprefix("0")[:4]

@@ -12,7 +12,7 @@ from eval.console import Group, err, json_option, out, path_option, print_json
 from eval.store import open_store
 from registry.gates import GatesConfig
 from registry.register import Approval, Proposal, Registration, read_evaluation, register
-from registry.render import registration_json, registration_lines, status_json, status_table
+from registry.render import registration_json, registration_lines, status_json, status_reasons, status_table
 from registry.versions import Registry
 
 GATES_FILE = Path("config/gates.yaml")
@@ -53,6 +53,9 @@ def status(as_json: bool) -> None:
         print_json(status_json(name, snapshot))
     elif snapshot.versions:
         out.print(status_table(name, snapshot))
+        for line in status_reasons(snapshot):
+            out.print(line, soft_wrap=True)
+        out.print("Tracks: A external, B inside Databricks, C local.")
     else:
         out.print(f"{name} has no versions. Make one: news-classifier run.")
 

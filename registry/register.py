@@ -177,6 +177,7 @@ def version_tags(proposal: Proposal, alias: str | None, reason: str) -> dict[str
     evaluation = proposal.evaluation
     candidate = evaluation.candidate
     tags = {
+        "agent": evaluation.agent,
         "track": TRACK_LETTERS[candidate.track],
         "provider": candidate.provider,
         "model": candidate.model,

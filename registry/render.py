@@ -31,25 +31,30 @@ def registration_json(name: str, registration: Registration) -> dict[str, object
 
 
 def status_table(name: str, snapshot: Snapshot) -> Table:
-    """Versions, newest first, with aliases and figures; the reason of each verdict stands under it."""
-    table = Table(title=f"{name}: {len(snapshot.versions)} versions", title_justify="left", box=SIMPLE_HEAD)
-    for column in ("version", "alias"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("candidate")
+    """Versions, newest first, with aliases and figures."""
+    count = len(snapshot.versions)
+    title = f"{name}: {count} version{'s' if count > 1 else ''}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in ("version", "alias", "candidate", "track"):
+        table.add_column(column)
     for column in ("category", "sentiment", "p95 ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for version in snapshot.versions:
-        tags = version.tags
-        candidate = f"{tags.get('provider', '-')}:{tags.get('model', '-')} (track {tags.get('track', '-')})"
         table.add_row(
             version.number,
-            "\n".join(version.aliases) or "-",
-            f"{candidate}\n{tags.get('validation_reason', '')}".strip(),
+            ", ".join(version.aliases) or "-",
+            version.tags.get("agent", "-"),
+            version.tags.get("track", "-"),
             _figure(version, "category_accuracy", ".4f"),
             _figure(version, "sentiment_accuracy", ".4f"),
             _figure(version, "latency_ms_p95", ".1f"),
         )
     return table
+
+
+def status_reasons(snapshot: Snapshot) -> list[str]:
+    """Why each version stands where it stands, a line each."""
+    return [f"version {version.number}: {version.tags.get('validation_reason', '-')}" for version in snapshot.versions]
 
 
 def status_json(name: str, snapshot: Snapshot) -> dict[str, object]:

@@ -7,7 +7,7 @@ import click
 from agent.champion import CHAMPION, load_champion
 from agent.errors import DataError
 from eval.commands import commands as eval_commands
-from eval.console import Group, out, print_json, progress_bar
+from eval.console import Group, map_option, out, parse_pairs, print_json, progress_bar
 from eval.store import open_store
 from registry.commands import commands as registry_commands
 from serving.classify import classify_file, count_articles
@@ -30,13 +30,17 @@ def main() -> None:
 @click.option("--title", default="", help="Title of one article.")
 @click.option("--content", default="", help="Content of one article.")
 @click.option("--alias", default=CHAMPION, show_default=True, help="Which version answers.")
-def classify(file: Path | None, target: Path | None, title: str, content: str, alias: str) -> None:
+@map_option
+def classify(
+    file: Path | None, target: Path | None, title: str, content: str, alias: str, columns: tuple[str, ...]
+) -> None:
     """Classify one article, or a FILE of any length, with the champion."""
     if (file is None) == (not title and not content):
         raise click.UsageError("Give either FILE with -o OUT, or --title and --content.")
     if file and not target:
         raise click.UsageError("FILE needs -o OUT.")
-    total = count_articles(file) if file else 1
+    mapping = parse_pairs("--map", columns)
+    total = count_articles(file, mapping) if file else 1
     open_store()
     with load_champion(alias) as model:
         if file is None or target is None:
@@ -46,7 +50,7 @@ def classify(file: Path | None, target: Path | None, title: str, content: str, a
                 raise DataError(answer.error.message)
             return
         with progress_bar("Classifying") as progress:
-            summary = classify_file(model, file, target, lambda done: progress(done, total))
+            summary = classify_file(model, file, target, mapping, lambda done: progress(done, total))
     out.print(
         f"{summary.articles - summary.failed:,} of {summary.articles:,} articles classified: {target}", soft_wrap=True
     )

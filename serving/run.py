@@ -7,6 +7,7 @@ import click
 from agent.champion import registered_model_name
 from agent.config import AgentConfig, Track
 from agent.errors import ConfigError
+from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
 from eval.commands import show
 from eval.console import (
@@ -86,16 +87,18 @@ def run(
 
 
 def candidate_file(agent_file: Path | None, track: Track | None) -> Path:
-    """The candidate's file that was asked for.
+    """The candidate's file that was asked for; for a track its default candidate, or its only one.
 
     Raises:
-        ConfigError: both were given, or the track has not exactly one candidate.
+        ConfigError: both were given, or the track has several candidates and no default, or none.
     """
     if track is None:
         return agent_file or AGENT_FILE
     if agent_file:
         raise ConfigError(f"Both --agent {agent_file} and --track {track} are given. Give one of them.")
     files = [path for path in sorted(AGENTS_FOLDER.glob("*.yaml")) if AgentConfig.from_file(path).track == track]
+    if AGENT_FILE in files:
+        return AGENT_FILE
     if len(files) != 1:
         found = ", ".join(map(str, files)) or "none"
         raise ConfigError(
@@ -105,9 +108,16 @@ def candidate_file(agent_file: Path | None, track: Track | None) -> Path:
 
 
 def train_if_needed(config: AgentConfig, folder: Path) -> None:
-    """Train the local model unless the folder already holds what this data, configuration and code give."""
+    """Train the local model unless the folder holds one that is up to date, or one that was trained on other files."""
     training = read_settings(CONFIG_FILE, TrainingConfig)
     sets = [load_labeled_set(TRAINING_DATA, config.labels)]
+    if (folder / MANIFEST).exists():
+        sources = [source.file for source in read_manifest(folder).data]
+        if sources != [item.path.name for item in sets]:
+            err.print(
+                f"The local model in {folder} was trained on {', '.join(sources)}; it is used as it is.", soft_wrap=True
+            )
+            return
     if is_up_to_date(sets, folder, training, config.labels):
         err.print(f"The local model in {folder} is up to date.", soft_wrap=True)
         return

@@ -65,6 +65,27 @@ def test_the_main_job_from_nothing_then_again(project: Path) -> None:
     assert [answer["id"] for answer in answers if answer["error"]] == [7]
 
 
+def test_a_model_of_ones_own_is_used_as_it_is_and_columns_can_be_mapped(project: Path) -> None:
+    """Regression: `run` trained over a folder that held a model trained on somebody's own file."""
+    shutil.copy(project / "data" / "training_news.jsonl", project / "own.jsonl")
+    assert command("train", "--data", "own.jsonl", "--out", "models/local-sklearn").returncode == 0
+    before = (project / "models" / "local-sklearn" / "manifest.json").read_bytes()
+    done = command("run", "--data", "data/sample_news.json")
+    assert done.returncode == 0, done.stderr
+    assert "trained on own.jsonl; it is used as it is" in done.stderr
+    assert (project / "models" / "local-sklearn" / "manifest.json").read_bytes() == before
+    (project / "in.csv").write_text("nr,head,body\n1,Club wins the cup,Fans sang.\n", encoding="utf-8")
+    unmapped = command("classify", "in.csv", "-o", "out.jsonl")
+    assert unmapped.returncode == 2
+    assert "no title or content among nr, head, body" in unmapped.stderr
+    mapped = command(
+        "classify", "in.csv", "-o", "out.jsonl", "--map", "id=nr", "--map", "title=head", "--map", "content=body"
+    )
+    assert mapped.returncode == 0, mapped.stderr
+    answer = json.loads((project / "out.jsonl").read_text(encoding="utf-8"))
+    assert (answer["id"], answer["category"]) == ("1", "Sports")
+
+
 def test_gates_that_say_no_give_exit_code_one_and_no_alias(project: Path) -> None:
     gates = project / "config" / "gates.yaml"
     gates.write_text("gates:\n  - {metric: category_accuracy, at_least: 1.01}\n", encoding="utf-8")
