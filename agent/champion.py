@@ -2,6 +2,7 @@
 
 import os
 
+from agent.errors import ConfigError
 from agent.isolation import IsolatedModel
 
 MODEL_NAME = "news_classifier"
@@ -9,8 +10,14 @@ CHAMPION = "champion"
 
 
 def registered_model_name() -> str:
-    """`news_classifier`, or its three-level name in Unity Catalog where UC_CATALOG and UC_SCHEMA are set."""
+    """`news_classifier`, or its three-level name in Unity Catalog where UC_CATALOG and UC_SCHEMA are set.
+
+    Raises:
+        ConfigError: only one of the two is set.
+    """
     catalog, schema = os.environ.get("UC_CATALOG"), os.environ.get("UC_SCHEMA")
+    if bool(catalog) != bool(schema):
+        raise ConfigError("Only one of UC_CATALOG and UC_SCHEMA is set. Set both for Unity Catalog, or none.")
     return f"{catalog}.{schema}.{MODEL_NAME}" if catalog and schema else MODEL_NAME
 
 

@@ -15,7 +15,7 @@ class Label(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(pattern=r"^\S(.*\S)?$", max_length=64)
     """As it stands in answers and labelled sets."""
     description: str = Field(min_length=1)
     """What belongs under it."""

@@ -118,6 +118,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path}: field {field!r} is wrong: {first['msg']}. Train the model again.") from err
 
 
+def model_files(folder: Path) -> list[Path]:
+    """The manifest and the files that it names, whatever else the folder holds. Raises as `read_manifest` does."""
+    return [folder / MANIFEST, *(folder / entry.file for entry in read_manifest(folder).tasks.values())]
+
+
 def read_entry(folder: Path, entry: FileEntry) -> bytes:
     """The content of a file of the folder.
 
@@ -168,7 +173,7 @@ def to_arrays(model: TaskModel) -> Arrays:
 
 def from_arrays(arrays: Arrays) -> TaskModel:
     """The task's model that `to_arrays` wrote."""
-    texts = {name: tuple(arrays[name].tobytes().decode().split("\n")) for name in TEXTS}
+    texts = {name: lines_of(arrays[name]) for name in TEXTS}
     parts = (arrays["by_token_data"].astype(np.float32), arrays["by_token_indices"], arrays["by_token_indptr"])
     shortest, longest = arrays["char_range"].tolist()
     features = TextFeatures(
@@ -183,7 +188,15 @@ def from_arrays(arrays: Arrays) -> TaskModel:
         char_weight=float(arrays["char_weight"]),
         lexicon_weight=float(arrays["lexicon_weight"]),
     )
+    width = len(features.idf) + (2 if features.lexicon_weight else 0)
+    if arrays["weights"].shape != (width, len(texts["labels"])):
+        raise ValueError(f"weights have the shape {arrays['weights'].shape}, not {(width, len(texts['labels']))}")
     return TaskModel(features, texts["labels"], arrays["weights"], arrays["intercepts"])
+
+
+def lines_of(text: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Lines of UTF-8 text; none for no text."""
+    return tuple(text.tobytes().decode().split("\n")) if text.size else ()
 
 
 def _load_task(folder: Path, entry: FileEntry) -> TaskModel:

@@ -67,9 +67,17 @@ def _read_fields(fields: Mapping[str, object]) -> ArticleBatch:
 def read_articles(entries: list[object]) -> list[Article | InvalidArticle]:
     """One article, or the reason why there is none, for each entry."""
     try:
-        return list(ARTICLE_LIST.validate_python(entries))
+        found: list[Article | InvalidArticle] = list(ARTICLE_LIST.validate_python(entries))
     except ValidationError:
-        return [_read_article(entry) for entry in entries]
+        found = [_read_article(entry) for entry in entries]
+    return [
+        entry if is_text(entry.id) else InvalidArticle(None, "field 'id': holds half of a character") for entry in found
+    ]
+
+
+def is_text(name: object) -> bool:
+    """Whether a name can be sent back: JSON can spell half of a character, which no encoding can carry."""
+    return not isinstance(name, str) or name.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def _read_article(entry: object) -> Article | InvalidArticle:
@@ -96,7 +104,7 @@ def _message_text(content: object) -> str:
 def _read_text(text: str) -> ArticleBatch:
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or none that anybody means
         fields = None
     if isinstance(fields, dict) and fields.keys() & {"title", "content", "articles"}:
         return _read_fields(fields)

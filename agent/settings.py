@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         raise ConfigError(f"Cannot read {path}: {err}. Give the path of a UTF-8 YAML file.") from err
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise ConfigError(f"{path} is not valid YAML: {err}. Correct the file.") from err
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds {type(content).__name__}, not a mapping of settings. Correct the file.")

@@ -24,6 +24,7 @@ from eval.labeled_set import load_labeled_set
 from eval.render import evaluation_table, run_lines
 from eval.runner import evaluate
 from eval.store import open_store
+from eval.tracking import checked_tags
 
 
 @click.group("eval", cls=Group)
@@ -48,9 +49,10 @@ def run(agent_file: Path, data_file: Path, columns: tuple[str, ...], tags: tuple
     """Evaluate one candidate and log predictions, figures and the model."""
     config = AgentConfig.from_file(agent_file)
     dataset = load_labeled_set(data_file, config.labels, parse_pairs("--map", columns))
+    own_tags = checked_tags(parse_pairs("--tag", tags))
     open_store()
     with progress_bar("Classifying") as progress:
-        record = evaluate(config, dataset, tags=parse_pairs("--tag", tags), progress=progress)
+        record = evaluate(config, dataset, tags=own_tags, progress=progress)
     if as_json:
         print_json(record.model_dump(mode="json"))
         return

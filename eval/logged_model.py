@@ -11,6 +11,7 @@ from mlflow.models.model import ModelInfo
 
 from agent.config import AgentConfig
 from agent.fingerprint import PACKAGE
+from agent.local_model import model_files
 from agent.responses_agent import LOCAL_MODEL
 
 REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml")
@@ -30,14 +31,18 @@ def log_agent(config: AgentConfig) -> ModelInfo:
     The package is copied first, so that what is logged is the same bytes whatever Python left beside them.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        package = Path(scratch) / "agent"
+        package, model = Path(scratch) / "agent", Path(scratch) / LOCAL_MODEL
         shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        if config.artifact:
+            model.mkdir()
+            for path in model_files(config.artifact):
+                shutil.copy(path, model)
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name="agent",
             python_model=str(package / "model.py"),
             code_paths=[str(package)],
             model_config=config.to_model_config(),
-            artifacts={LOCAL_MODEL: str(config.artifact)} if config.artifact else None,
+            artifacts={LOCAL_MODEL: str(model)} if config.artifact else None,
             pip_requirements=pinned_requirements(config.provider),
             input_example=INPUT_EXAMPLE,
         )

@@ -53,7 +53,10 @@ def open_store() -> Store:
 
 def sqlite_path(uri: str) -> Path | None:
     """The database file of a `sqlite:///` address; None for any other store."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
     if parts.scheme.partition("+")[0] != "sqlite" or not parts.path.strip("/"):
         return None
     return Path(unquote(parts.path[1:]))

@@ -1,10 +1,12 @@
 """Gates: pure rules over figures. A failed gate is data; a misconfigured one raises; a missing figure fails."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number; YAML's `no` and `.inf` are none, so that a gate cannot be switched off by accident."""
 DECIMALS = 9
 """Differences are rounded to this many places, so that floating point does not reject exactly +2 points."""
 
@@ -16,7 +18,7 @@ class ThresholdGate(BaseModel):
 
     metric: str
     """Name of the figure, as the evaluation reports it."""
-    at_least: float
+    at_least: Number
     """The value that it must reach; reaching it exactly counts."""
     basis: Literal["point", "ci_low"] = "point"
     """Whether the figure itself or the lower end of its 95 % interval must reach it."""
@@ -29,9 +31,9 @@ class ChallengerRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    improvement: float = Field(default=0.02, ge=0)
+    improvement: Number = Field(default=0.02, ge=0)
     """Points of category accuracy above the champion."""
-    sentiment_may_drop: float = Field(default=0.0, ge=0)
+    sentiment_may_drop: Number = Field(default=0.0, ge=0)
     """Points of sentiment accuracy that may be lost."""
 
 
@@ -40,9 +42,9 @@ class DuplicateRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    within: float = Field(default=0.001, ge=0)
+    within: Number = Field(default=0.001, ge=0)
     """Largest difference of each figure of quality."""
-    clearly_less: float = Field(default=0.5, gt=0, lt=1)
+    clearly_less: Number = Field(default=0.5, gt=0, lt=1)
     """Cost or p95 latency of at most this share of the other's makes it no duplicate."""
 
 
@@ -89,7 +91,7 @@ def beats(rule: ChallengerRule, metrics: Mapping[str, float], champion: Mapping[
     if missing := [name for name in needed if name not in metrics or name not in champion]:
         return Verdict(False, f"cannot be compared with the champion: {', '.join(missing)} is missing")
     gain, sentiment = (round(metrics[name] - champion[name], DECIMALS) for name in needed)
-    if sentiment < -rule.sentiment_may_drop:
+    if not sentiment >= -rule.sentiment_may_drop:  # so that what is no number fails
         return Verdict(False, f"sentiment accuracy is {-100 * sentiment:.2f} points below the champion's")
     passed = gain >= rule.improvement
     return Verdict(
@@ -103,7 +105,7 @@ def is_duplicate(rule: DuplicateRule, metrics: Mapping[str, float], other: Mappi
     for name in quality:
         if (name in metrics) != (name in other):
             return False
-        if name in metrics and round(abs(metrics[name] - other[name]), DECIMALS) > rule.within:
+        if name in metrics and not round(abs(metrics[name] - other[name]), DECIMALS) <= rule.within:
             return False
     for name in ("cost_usd_per_1k", "latency_ms_p95"):
         if name in metrics and name in other and metrics[name] < rule.clearly_less * other[name]:

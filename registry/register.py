@@ -1,9 +1,11 @@
 """Turns a complete evaluation into a registered version with a verdict, and gives it the alias that the gates allow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import mlflow
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import ValidationError
@@ -13,11 +15,13 @@ from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EvaluationRecord
 from eval.runner import EVALUATION_FILE
+from eval.store import sqlite_path
 from eval.tracking import COMPLETE_TAG, experiment_name
 from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
 from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PENDING_TAG, Registry, Snapshot, Version
 
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
+OVERRIDE = "override: "
 REASON_CHARS = 250
 """Unity Catalog limits tag values to 256 characters."""
 
@@ -59,24 +63,31 @@ class Approval(NamedTuple):
     """Why the version may become candidate although a gate failed."""
 
 
+Approver = Callable[[Proposal], Approval]
+"""Asked before an alias is given."""
+
+
 def read_evaluation(run_id: str | None) -> EvaluationRecord:
     """The evaluation that a run logged; without a run, the newest complete one of all tracks.
 
     Raises:
         DataError: there is no such run, or it is no complete evaluation.
     """
-    run_id = run_id or _newest_evaluation()
+    run_id = _newest_evaluation() if run_id is None else run_id
     try:
         run = mlflow.get_run(run_id)
         if run.data.tags.get(COMPLETE_TAG) != "true":
             raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
-        return EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
+        found = EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
     except MlflowException as err:
         raise DataError(
             f"Run {run_id!r} cannot be read: {err}. Give the id that 'news-classifier eval run' printed."
         ) from err
     except ValidationError as err:
         raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
+    if found.run_id != run_id:
+        raise DataError(f"Run {run_id!r} holds the evaluation of run {found.run_id!r}. Evaluate again.")
+    return found
 
 
 def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Proposal:
@@ -108,9 +119,7 @@ def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfi
     return Proposal(evaluation, gates, duplicate, CHALLENGER, better.reason, waiting.number if waiting else None)
 
 
-def register(
-    evaluation: EvaluationRecord, config: GatesConfig, *, approve: Callable[[Proposal], Approval] | None = None
-) -> Registration:
+def register(evaluation: EvaluationRecord, config: GatesConfig, *, approve: Approver | None = None) -> Registration:
     """Register an evaluated candidate, unless an identical version exists.
 
     The version is created together with its tags and the alias it is about to get, then gets the alias. If that is
@@ -124,11 +133,20 @@ def register(
     Raises:
         RegistryError: the registry could not be read or changed; no alias was given then.
     """
-    registry = Registry(registered_model_name(), MlflowClient())
+    with one_at_a_time():
+        return _register(Registry(registered_model_name(), MlflowClient()), evaluation, config, approve)
+
+
+def _register(
+    registry: Registry,
+    evaluation: EvaluationRecord,
+    config: GatesConfig,
+    approve: Callable[[Proposal], Approval] | None,
+) -> Registration:
     finish_interrupted(registry, registry.snapshot(), config)
     proposal = propose(evaluation, registry.snapshot(), config)
-    if proposal.duplicate_of:
-        same = proposal.duplicate_of
+    same = proposal.duplicate_of
+    if same and not (proposal.passed and same.tags.get("production_ready") == "false"):
         return Registration(
             proposal, None, None, f"performs as version {same.number} does{_held(same)}; nothing registered"
         )
@@ -141,22 +159,46 @@ def register(
     return Registration(proposal, version, alias, reason)
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let registrations into a local SQLite registry wait for each other; other registries are not locked."""
+    path = sqlite_path(mlflow.get_registry_uri())
+    with FileLock(path.with_name(f"{path.name}.register.lock")) if path else nullcontext():
+        yield
+
+
 def finish_interrupted(registry: Registry, snapshot: Snapshot, config: GatesConfig) -> None:
-    """Complete registrations that were stopped before their version got its alias: decide again, as things are now."""
+    """Complete registrations that were stopped before their version got its alias, never beyond what was recorded.
+
+    A version whose evaluation cannot be read, or that no longer passes the gates, stays without an alias.
+    """
     for version in reversed(snapshot.versions):
         if PENDING_TAG in version.tags:
-            if not version.aliases:
-                proposal = propose(read_evaluation(version.run_id), registry.snapshot(), config)
-                give_alias(registry, version.number, proposal.alias or CANDIDATE, proposal.displaced)
+            alias, displaced = (None, None) if version.aliases else _still_due(registry, version, config)
+            if alias:
+                give_alias(registry, version.number, alias, displaced)
             else:
                 registry.delete_tag(version.number, PENDING_TAG)
 
 
+def _still_due(registry: Registry, version: Version, config: GatesConfig) -> tuple[str | None, str | None]:
+    """The alias that an interrupted registration may still give, and the challenger that it would displace."""
+    recorded = version.tags[PENDING_TAG]
+    try:
+        proposal = propose(read_evaluation(version.run_id or ""), registry.snapshot(), config)
+    except DataError:
+        return None, None
+    if recorded == proposal.alias:
+        return recorded, proposal.displaced
+    overridden = version.tags.get("validation_reason", "").startswith(OVERRIDE)
+    return (CANDIDATE, None) if proposal.passed or overridden else (None, None)
+
+
 def give_alias(registry: Registry, version: str, alias: str, displaced: str | None) -> None:
-    """Give a version its alias; a challenger that it displaces becomes candidate."""
-    registry.set_alias(alias, version)
+    """Give a version its alias; a challenger that it displaces becomes candidate first, so that it is never lost."""
     if alias == CHALLENGER and displaced:
         registry.set_alias(CANDIDATE, displaced)
+    registry.set_alias(alias, version)
     registry.delete_tag(version, PENDING_TAG)
 
 
@@ -191,12 +233,12 @@ def version_tags(proposal: Proposal, alias: str | None, reason: str) -> dict[str
     return tags | ({PENDING_TAG: alias} if alias else {})
 
 
-def _ask(approve: Callable[[Proposal], Approval], proposal: Proposal) -> tuple[str | None, str]:
+def _ask(approve: Approver, proposal: Proposal) -> tuple[str | None, str]:
     answer = approve(proposal)
     if proposal.passed:
         return (proposal.alias, proposal.reason) if answer.approved else (None, f"not approved; {proposal.reason}")
     if answer.override_reason:
-        return CANDIDATE, f"override: {answer.override_reason}; {proposal.reason}"
+        return CANDIDATE, f"{OVERRIDE}{answer.override_reason}; {proposal.reason}"
     return None, proposal.reason
 
 

@@ -3,6 +3,7 @@
 Every call to MLflow's registry is made here. What cannot be read is an error, never "there is none".
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -38,8 +39,23 @@ class Version(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What was measured on it, by the names of the evaluation's figures; missing stays missing."""
-        return {name: float(self.tags[tag]) for tag, name in MEASURED_TAGS.items() if tag in self.tags}
+        """What was measured on it, by the names of the evaluation's figures; missing stays missing.
+
+        Raises:
+            RegistryError: somebody wrote a tag that is no number.
+        """
+        return {name: self._number(tag) for tag, name in MEASURED_TAGS.items() if tag in self.tags}
+
+    def _number(self, tag: str) -> float:
+        try:
+            value = float(self.tags[tag])
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise RegistryError(
+                f"Version {self.number} has the tag {tag}={self.tags[tag]!r}, which is no number. Correct the tag."
+            )
+        return value
 
 
 class Snapshot(NamedTuple):
@@ -49,8 +65,18 @@ class Snapshot(NamedTuple):
     aliases: Mapping[str, str]
 
     def holder(self, alias: str) -> Version | None:
-        """The version that has an alias."""
-        return next((version for version in self.versions if version.number == self.aliases.get(alias)), None)
+        """The version that has an alias, None where nobody has it.
+
+        Raises:
+            RegistryError: the alias points to a version that cannot be found, which is not the same as none.
+        """
+        number = self.aliases.get(alias)
+        found = next((version for version in self.versions if version.number == number), None)
+        if number is not None and found is None:
+            raise RegistryError(
+                f"Alias {alias!r} points to version {number}, which cannot be found. Move or delete the alias."
+            )
+        return found
 
 
 class Registry:

@@ -20,7 +20,9 @@ def commands() -> None:
 
 
 @commands.command("local")
-@click.option("--port", default=5001, show_default=True, help="Port on the loopback address.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=5001, show_default=True, help="Port on the loopback address."
+)
 @click.option("--alias", default=CHAMPION, show_default=True, help="The alias to serve.")
 def local(port: int, alias: str) -> None:
     """Serve with `mlflow models serve` on 127.0.0.1."""

@@ -26,6 +26,7 @@ from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.runner import evaluate
 from eval.store import open_store
+from eval.tracking import checked_tags
 from registry.commands import approval_option, ask, exit_code, gates_option
 from registry.gates import GatesConfig
 from registry.register import Registration, register
@@ -75,7 +76,7 @@ def run(
     config = AgentConfig.from_file(candidate_file(agent_file, track))
     gates = read_settings(gates_file, GatesConfig)
     dataset = load_labeled_set(data_file, config.labels, parse_pairs("--map", columns))
-    own_tags = parse_pairs("--tag", tags)
+    own_tags = checked_tags(parse_pairs("--tag", tags))
     open_store()
     if config.artifact:
         train_if_needed(config, config.artifact)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from agent.labels import Task
 from agent.local_model import MANIFEST, FileEntry, Manifest, TaskModel, to_arrays
+
+OURS = re.compile(r"(category|sentiment)-[0-9a-f]{12}\.npz(\.part)?")
+"""Names that only this module gives: earlier models, and what a killed training left."""
 
 
 def archive(model: TaskModel) -> bytes:
@@ -34,9 +38,9 @@ def write_local_model(folder: Path, manifest: Manifest, contents: Mapping[Task, 
     for task, content in contents.items():
         write_atomically(folder / manifest.tasks[task].file, content)
     write_atomically(folder / MANIFEST, f"{manifest.model_dump_json(indent=2)}\n".encode())
-    named = {MANIFEST, *(entry.file for entry in manifest.tasks.values())}
+    named = {entry.file for entry in manifest.tasks.values()}
     for path in folder.iterdir():
-        if path.name not in named and path.suffix in {".npz", ".part"}:
+        if path.name not in named and OURS.fullmatch(path.name):
             path.unlink()
 
 

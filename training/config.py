@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class VectorizerConfig(BaseModel):
-    """Arguments of `agent.text_features.NewsVectorizer`."""
+    """Arguments of `training.vectorizer.NewsVectorizer`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +47,7 @@ class TrainingConfig(BaseModel):
     folds: int = Field(default=5, ge=2, le=20)
     """Folds of the cross-validation and of the calibration."""
     description_copies: int = Field(default=1, ge=0, le=100)
-    """How often each category's description is added as a training text, as prior knowledge."""
+    """How often each label's description is added as a training text, as prior knowledge."""
     category: TaskConfig
     """The pipeline that answers the category."""
     sentiment: TaskConfig

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import mlflow
 
+from agent.local_model import model_files
 from eval.labeled_set import LabeledSet
 from eval.tracking import experiment_name, git_commit, log_dataset, run_name, tracked_run
 from training.config import TrainingConfig
@@ -35,5 +36,6 @@ def log_training(report: TrainingReport, sets: Sequence[LabeledSet], config: Tra
         )
         for item in sets:
             log_dataset(item, context="training")
-        mlflow.log_artifacts(str(report.folder), "local_model")
+        for path in model_files(report.folder):
+            mlflow.log_artifact(str(path), "local_model")
         return str(run.info.run_id)

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from agent.champion import load_champion, registered_model_name
 from agent.config import AgentConfig
-from agent.errors import IsolationError
+from agent.errors import ConfigError, IsolationError
 from agent.fingerprint import PACKAGE
 from agent.isolation import IsolatedModel
 from agent.records import Article
@@ -102,4 +102,7 @@ def test_unity_catalog_gives_the_model_three_names(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("UC_SCHEMA", "news")
     assert registered_model_name() == "main.news.news_classifier"
     monkeypatch.delenv("UC_SCHEMA")
+    with pytest.raises(ConfigError, match="Only one of UC_CATALOG and UC_SCHEMA"):
+        registered_model_name()
+    monkeypatch.delenv("UC_CATALOG")
     assert registered_model_name() == "news_classifier"

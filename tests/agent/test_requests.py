@@ -66,3 +66,14 @@ def test_a_bad_entry_is_its_own_problem_and_keeps_its_place() -> None:
     assert "title" in second.problem
     assert isinstance(third, InvalidArticle)
     assert fourth.id == 3
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000])
+def test_text_that_breaks_a_json_parser_is_just_text(text: str) -> None:
+    assert read_request(request(input=[user(text)])).articles == [Article(content=text)]
+
+
+def test_an_id_that_no_encoding_can_carry_is_not_sent_back() -> None:
+    [entry] = read_request(request(custom_inputs={"articles": [{"id": "a\ud800", "title": "t"}]})).articles
+    assert isinstance(entry, InvalidArticle)
+    assert entry.id is None

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import ConfigError
 from agent.settings import read_settings
 from registry.gates import ChallengerRule, DuplicateRule, GatesConfig, ThresholdGate, beats, is_duplicate, threshold
 from tests.conftest import ROOT
@@ -69,3 +72,11 @@ def test_identical_figures_are_a_duplicate_unless_clearly_cheaper_or_faster() ->
     assert not is_duplicate(rule, mine | {"latency_ms_p95": 4.0}, mine)
     assert not is_duplicate(rule, mine | {"cost_usd_per_1k": 0.4}, mine)
     assert is_duplicate(rule, mine | {"latency_ms_p95": 6.0}, mine)
+
+
+@pytest.mark.parametrize("value", ["no", "off", ".inf", "-.inf", ".nan", "'0.9'"])
+def test_a_gate_cannot_be_switched_off_by_accident(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text(f"gates:\n  - {{metric: m, at_least: {value}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"gates\.0\.at_least"):
+        read_settings(path, GatesConfig)

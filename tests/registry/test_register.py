@@ -155,3 +155,60 @@ def test_only_complete_evaluations_are_registered(store: MlflowClient, workspace
     ):
         with pytest.raises(DataError, match=reason):
             read_evaluation(run_id)
+
+
+def plant(evaluation_uri: str, **tags: str) -> str:
+    """A version that somebody made by hand."""
+    client = MlflowClient()
+    if not client.search_registered_models():
+        client.create_registered_model("news_classifier")
+    folder = mlflow.artifacts.download_artifacts(evaluation_uri)  # a path has no run, unlike a logged model
+    created = client.create_model_version("news_classifier", folder, tags=tags)
+    assert not created.run_id
+    return str(created.version)
+
+
+def test_a_version_without_evaluation_never_gets_an_alias_and_blocks_nobody(evaluated: Evaluate) -> None:
+    """Regression: it was judged by the newest evaluation, whosever that was, and became champion."""
+    evaluation = evaluated(0.92)
+    planted = plant(evaluation.model_uri, pending_alias="champion")
+    done = register(evaluation, GATES)
+    assert aliases() == {"champion": str(done.version)}
+    assert done.version != planted
+    with pytest.raises(DataError):
+        read_evaluation("")
+
+
+def test_an_interrupted_version_that_no_longer_passes_stays_without_alias(evaluated: Evaluate) -> None:
+    bad, good = evaluated(0.70), evaluated(0.95)
+    client = MlflowClient()
+    client.create_registered_model("news_classifier")
+    client.create_model_version("news_classifier", bad.model_uri, run_id=bad.run_id, tags={PENDING_TAG: "champion"})
+    assert register(good, GATES).alias == "champion"
+    assert aliases() == {"champion": "2"}
+
+
+def test_an_override_that_was_interrupted_is_kept(evaluated: Evaluate) -> None:
+    bad = evaluated(0.70)
+    client = MlflowClient()
+    client.create_registered_model("news_classifier")
+    tags = {PENDING_TAG: "candidate", "validation_reason": "override: trial week"}
+    client.create_model_version("news_classifier", bad.model_uri, run_id=bad.run_id, tags=tags)
+    register(evaluated(0.95), GATES)
+    assert aliases() == {"candidate": "1", "champion": "2"}
+
+
+def test_what_was_refused_once_can_be_registered_when_it_is_approved(evaluated: Evaluate) -> None:
+    evaluation = evaluated(0.92)
+    assert register(evaluation, GATES, approve=lambda proposal: Approval(False)).alias is None
+    assert register(evaluation, GATES).alias == "champion"
+    assert register(evaluation, GATES).version is None
+
+
+@pytest.mark.parametrize("value", ["nan", "abc", "inf"])
+def test_a_champion_whose_figures_are_no_numbers_is_an_error_and_not_beaten(evaluated: Evaluate, value: str) -> None:
+    register(evaluated(0.91), GATES)
+    MlflowClient().set_model_version_tag("news_classifier", "1", "sentiment_accuracy", value)
+    with pytest.raises(RegistryError, match="which is no number"):
+        register(evaluated(0.95, sentiment=0.81), GATES)
+    assert aliases() == {"champion": "1"}

@@ -95,3 +95,15 @@ def test_a_killed_training_leaves_the_old_model_whole_and_the_next_one_works(
         assert (workspace / "model" / MANIFEST).read_bytes() == before[MANIFEST]
     subprocess.run(command, check=True, capture_output=True)
     assert folder_bytes(workspace / "model") == before
+
+
+def test_training_removes_only_files_of_its_own(
+    small_training_set: LabeledSet, training_config: TrainingConfig, labels: LabelSet, tmp_path: Path
+) -> None:
+    """Regression: every .npz and .part file of the folder was removed."""
+    for name in ("mydata.npz", "movie.part", "category-0123456789ab.npz"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    train([small_training_set], tmp_path, training_config, labels)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"mydata.npz", "movie.part"} < left
+    assert "category-0123456789ab.npz" not in left
