@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_validate
 
-from agent.errors import ArtifactError, DataError
+from agent.errors import ArtifactError, ConfigError, DataError
 from agent.fingerprint import PACKAGE
 from agent.labels import TASKS, LabelSet, Task
 from agent.local_model import Manifest, TrainingData, load_local_model, read_manifest
@@ -76,9 +76,14 @@ def train(
         progress: Told what begins.
 
     Raises:
-        DataError: a task has a label with fewer articles than folds, or only one label.
+        DataError: a task has a label with fewer articles than folds, or only one label, or a set is given twice.
+        ConfigError: scikit-learn refuses the settings of a task.
     """
     started = time.perf_counter()
+    if len({item.digest for item in sets}) < len(sets):
+        raise DataError(
+            "The same training data is given twice, which would flatter the cross-validation. Give it once."
+        )
     examples = {task: found for task in TASKS if (found := collect_examples(sets, task)).texts}
     for task, found in examples.items():
         check_examples(task, found, config.folds, sets)
@@ -86,7 +91,12 @@ def train(
     for task, found in examples.items():
         task_config = config.category if task == "category" else config.sentiment
         progress(f"{task}: cross-validating {len(found.texts):,} articles in {config.folds} folds")
-        reports.append(cross_validated(task, found, task_config, config))
+        try:
+            reports.append(cross_validated(task, found, task_config, config))
+        except (TypeError, ValueError) as err:
+            raise ConfigError(
+                f"The {task} pipeline cannot be trained: {err}. Correct '{task}' in the training configuration."
+            ) from err
         progress(f"{task}: fitting on all {len(found.texts):,} articles")
         pipeline = build_pipeline(task_config, config.folds)
         prior = descriptions(labels, task, config.description_copies)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import DataError
+from agent.errors import ConfigError, DataError
 from agent.labels import LabelSet
 from agent.local_model import MANIFEST, load_local_model
 from eval.labeled_set import LabeledSet
@@ -45,7 +45,8 @@ def test_one_kind_of_label_trains_one_task_and_two_files_train_both(
 ) -> None:
     only = {
         task: small_training_set._replace(
-            rows=tuple(row._replace(gold={task: row.gold[task]}) for row in small_training_set.rows)
+            rows=tuple(row._replace(gold={task: row.gold[task]}) for row in small_training_set.rows),
+            digest=f"{task} labels only",
         )
         for task in ("category", "sentiment")
     }
@@ -107,3 +108,17 @@ def test_training_removes_only_files_of_its_own(
     left = {path.name for path in tmp_path.iterdir()}
     assert {"mydata.npz", "movie.part"} < left
     assert "category-0123456789ab.npz" not in left
+
+
+def test_settings_that_scikit_learn_refuses_and_data_given_twice_are_named(
+    small_training_set: LabeledSet, training_config: TrainingConfig, labels: LabelSet, tmp_path: Path
+) -> None:
+    for params in ({"alpha": -1}, {"alhpa": 1}):
+        wrong = training_config.model_copy(
+            update={"category": training_config.category.model_copy(update={"params": params})}
+        )
+        with pytest.raises(ConfigError, match="category pipeline cannot be trained"):
+            train([small_training_set], tmp_path / "m", wrong, labels)
+    with pytest.raises(DataError, match="given twice"):
+        train([small_training_set, small_training_set], tmp_path / "m", training_config, labels)
+    assert not (tmp_path / "m").exists()
