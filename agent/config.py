@@ -1,15 +1,37 @@
 """What one candidate is: provider, model, labels and parameters, from its file or from a logged model."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from agent.errors import ConfigError
+from agent.failures import RetrySettings
 from agent.labels import LabelSet
+from agent.prices import Price, PriceTable
+from agent.prompt import AnswerFormat, PromptTemplate
 from agent.providers import PROVIDERS
+from agent.redaction import holds_secret
 from agent.settings import parse_settings, read_yaml
+from agent.transport import Timeouts
 
 Track = Literal["external", "internal", "local"]
+PATHS = ("labels", "artifact", "prompt", "prices")
+"""Settings that may be the path of a file, relative to the agent's own."""
+OWN_PARAMS = frozenset(
+    {"model", "messages", "system", "input", "stream", "response_format", "output_config", "max_tokens"}
+    | {"max_completion_tokens", "extra_headers", "extra_body", "extra_query", "tools", "tool_choice", "n"}
+)
+"""Parameters that the product sets itself, or that would change more than the model's behaviour."""
+
+
+class SecretInConfig(ConfigError):
+    """A configuration holds a key."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"Field {field!r} holds what looks like a key. Keys belong in the environment; remove it.")
 
 
 class AgentConfig(BaseModel):
@@ -33,8 +55,43 @@ class AgentConfig(BaseModel):
     """Categories and sentiments; in a file, the path of the YAML file that lists them."""
     artifact: Path | None = None
     """Folder of the trained model, for the local track. A logged model carries its own copy instead."""
+    prompt: PromptTemplate | None = None
+    """What an LLM is told; in a file, the path of the YAML file that holds it."""
+    price: Price | None = None
+    """What the model's tokens cost; in a file, `prices` names the table that it is looked up in."""
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$")
+    """Address of the service, where it is not the provider's own."""
+    answer_format: AnswerFormat = "json_schema"
+    """`lines` for a model that cannot be held to a JSON schema."""
+    max_output_tokens: int = Field(default=1024, ge=16, le=100_000)
+    """Output cap of a call, reasoning included; the same for all candidates unless there is a reason."""
+    output_cap_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """How the model calls the output cap, where it is not what its provider's models usually call it."""
     params: dict[str, JsonValue] = Field(default_factory=dict)
-    """Parameters of the provider."""
+    """Further parameters of the model, sent as they are. No temperature is sent unless it stands here."""
+    timeouts: Timeouts = Timeouts()
+    """How long is waited for the provider."""
+    retries: RetrySettings = RetrySettings()
+    """How the provider's failures are waited out."""
+    max_concurrency: int = Field(default=16, ge=1, le=1000)
+    """Calls in flight at most, unless a caller says otherwise."""
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_of_the_model(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := sorted(set(value) & OWN_PARAMS):
+            raise ValueError(f"{taken} cannot be set here; allowed are parameters of the model such as temperature")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_no_secret(cls, content: Any) -> Any:
+        """A configuration is logged and shown to everyone, so a key in it is refused before it is read."""
+        if isinstance(content, dict):
+            for field, value in content.items():
+                if isinstance(value, str | dict | list) and holds_secret(json.dumps(value, default=str)):
+                    raise SecretInConfig(field)
+        return content
 
     @field_validator("provider")
     @classmethod
@@ -50,13 +107,21 @@ class AgentConfig(BaseModel):
         Raises:
             ConfigError: the file, or the labels file that it names, cannot be read or has a mistake.
         """
-        content = read_yaml(path)
-        for key in ("labels", "artifact"):
-            if isinstance(content.get(key), str):
-                content[key] = (path.parent / str(content[key])).resolve()
-        if isinstance(content.get("labels"), Path):
-            labels_path = Path(str(content["labels"]))
-            content["labels"] = parse_settings(read_yaml(labels_path), LabelSet, labels_path)
+        return cls.from_settings(read_yaml(path), path)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, object], path: Path) -> Self:
+        """Settings as they stand in the file at `path`, which need not exist. Raises as `from_file` does."""
+        content = {
+            name: (path.parent / value).resolve() if name in PATHS and isinstance(value, str) else value
+            for name, value in settings.items()
+        }
+        for name, model in (("labels", LabelSet), ("prompt", PromptTemplate), ("prices", PriceTable)):
+            if isinstance(place := content.get(name), Path):
+                content[name] = parse_settings(read_yaml(place), model, place)
+        if isinstance(prices := content.get("prices"), PriceTable):
+            del content["prices"]
+            content["price"] = prices.of(str(content.get("provider")), str(content.get("model")))
         return parse_settings(content, cls, path)
 
     def to_model_config(self) -> dict[str, JsonValue]:

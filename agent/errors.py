@@ -13,6 +13,8 @@
 A message is one line: what failed, the value, what is allowed, what to do next.
 """
 
+from agent.redaction import redact
+
 
 class NewsClassifierError(Exception):
     """Base of all errors shown to people as one line; `exit_code` is that of the command line."""
@@ -20,8 +22,8 @@ class NewsClassifierError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        """The message on one line, whatever was quoted in it."""
-        return " ".join(super().__str__().split())
+        """The message on one line and without secrets, whatever was quoted in it."""
+        return redact(" ".join(super().__str__().split()))
 
 
 class ConfigError(NewsClassifierError):

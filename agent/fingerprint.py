@@ -20,5 +20,9 @@ def code_hash(package: Path = PACKAGE) -> str:
 
 
 def config_hash(config: AgentConfig) -> str:
-    """sha256 of the configuration without paths."""
-    return hashlib.sha256(json.dumps(config.to_model_config(), sort_keys=True).encode()).hexdigest()
+    """sha256 of what decides the labels: neither paths, nor the price, nor the prompt's number in a registry."""
+    settings = config.to_model_config()
+    del settings["price"]
+    if isinstance(prompt := settings["prompt"], dict):
+        del prompt["version"]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

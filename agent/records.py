@@ -30,6 +30,12 @@ class Article(BaseModel):
         return None
 
 
+Outcome = Literal[
+    "ok", "unreadable", "refused", "rate_limited", "server_error", "timeout", "connection_error", "rejected"
+]
+"""What became of a call. The first three were answered by the model; `rejected` is a wrong key, request or name."""
+
+
 class Call(BaseModel):
     """One call made to a model on behalf of an article, answered or not."""
 
@@ -39,15 +45,26 @@ class Call(BaseModel):
     """Which stage of the agent made it, for example `classify`."""
     model: str
     """`provider:model` as asked."""
-    outcome: Literal["ok", "error"]
+    outcome: Outcome
     latency_ms: float
     """Wall time of the call; articles answered by one call in a batch share it."""
     articles: int = 1
     """How many articles the call answered together."""
+    answer_format: Literal["json_schema", "lines"] | None = None
+    """How the model was asked to answer; None for a local model."""
     input_tokens: int | None = None
+    """Tokens read, cached ones included."""
+    cached_input_tokens: int | None = None
+    """Those of `input_tokens` that the provider had in its cache and bills for less."""
     output_tokens: int | None = None
     cost_usd: float | None = None
-    """None when the price is not known, which is not the same as 0."""
+    """None when the price is not known or the call was never answered, which is not the same as 0."""
+    cost_usd_at_most: float | None = None
+    """For a call whose tokens nobody reported, such as one that was never answered: the most that it can cost."""
+
+
+ErrorType = Literal["invalid_article", "provider_error", "rejected"]
+"""Whose fault it is; `rejected` is a key, endpoint, model or permission that is wrong for every article."""
 
 
 class ArticleError(BaseModel):
@@ -55,7 +72,7 @@ class ArticleError(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["invalid_article", "provider_error"]
+    type: ErrorType
     message: str
 
 
@@ -80,5 +97,10 @@ class Classification(BaseModel):
     model_hash: str | None = None
     """sha256 of the local model that answered; None for a remote model."""
     prompt_version: str | None = None
+    """Version in MLflow's prompt registry; None for a local model, or where it was never registered."""
+    prompt_hash: str | None = None
+    """sha256 of the prompt's texts; None for a local model."""
+    unknown_reason: str | None = None
+    """Why a label is `Unknown` although the model answered."""
     calls: tuple[Call, ...] = ()
     error: ArticleError | None = None

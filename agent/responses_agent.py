@@ -5,13 +5,15 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+import mlflow
 from mlflow.pyfunc.model import PythonModelContext, ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 from agent.config import AgentConfig
 from agent.labels import TASKS, UNKNOWN
-from agent.providers import Provider, create_provider
+from agent.providers import Pace, Provider, create_provider
 from agent.records import Article, ArticleError, Classification
+from agent.redaction import redact_logs, redact_span
 from agent.requests import InvalidArticle, read_request
 
 LOCAL_MODEL = "local_model"
@@ -32,8 +34,10 @@ class NewsClassifierAgent(ResponsesAgent):
         self._allowed = {task: {None, UNKNOWN, *names} for task, names in config.labels.by_task.items()}
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Called by MLflow when a logged model is loaded: take the trained model that was logged with it."""
-        if LOCAL_MODEL in context.artifacts:
+        """Called by MLflow on loading: take the trained model that was logged, keep secrets out of logs and traces."""
+        redact_logs()
+        mlflow.tracing.configure(span_processors=[redact_span])
+        if LOCAL_MODEL in (context.artifacts or {}):
             self._artifact = Path(context.artifacts[LOCAL_MODEL])
         self.prepare()
 
@@ -71,11 +75,14 @@ class NewsClassifierAgent(ResponsesAgent):
             custom_outputs=custom_outputs(records),
         )
 
-    def classify(self, articles: Sequence[Article | InvalidArticle]) -> Iterator[tuple[int, Classification]]:
+    def classify(
+        self, articles: Sequence[Article | InvalidArticle], pace: Pace | None = None
+    ) -> Iterator[tuple[int, Classification]]:
         """Answer every article once, as `(its index, answer)`, as the answers come.
 
         Args:
             articles: Shape (n,). One that cannot be classified is answered with an `error`.
+            pace: How many at a time; the configuration's unless given.
         """
         asked: list[tuple[int, Article]] = []
         for index, article in enumerate(articles):
@@ -84,7 +91,7 @@ class NewsClassifierAgent(ResponsesAgent):
                 yield index, self._refuse(article, str(problem))
             else:
                 asked.append((index, article))
-        for position, record in self._provider().classify([article for _, article in asked]):
+        for position, record in self._provider().classify([article for _, article in asked], pace):
             yield asked[position][0], self._enforce_labels(record)
 
     def _provider(self) -> Provider:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,15 +16,36 @@ if TYPE_CHECKING:
     from agent.records import Article, Classification
 
 PROVIDERS: Mapping[str, str] = {
+    "anthropic": "agent.providers.anthropic.AnthropicProvider",
+    "databricks": "agent.providers.databricks.DatabricksProvider",
+    "openai": "agent.providers.openai.OpenAIProvider",
     "sklearn": "agent.providers.sklearn.SklearnProvider",
 }
 """Name in an agent's configuration, to the class that is imported for it."""
 
 
+class Pace(NamedTuple):
+    """How many articles at a time, for providers that wait for others."""
+
+    concurrency: int
+    """At most so many calls in flight."""
+    patient: bool = False
+    """Whether to wait for a provider that is down for a moment: right for a long run, wrong for a caller who waits."""
+    one_by_one: bool = False
+    """Whether a model that takes many articles at once gets one after the other, so that each has its own latency."""
+
+
 class Provider(Protocol):
     """Something that classifies articles."""
 
-    def classify(self, articles: Sequence[Article]) -> Iterator[tuple[int, Classification]]:
+    def open(self) -> object:
+        """Find in the environment what is needed, now rather than at the first article.
+
+        Raises:
+            ConfigError: a key or an address is missing.
+        """
+
+    def classify(self, articles: Sequence[Article], pace: Pace | None = None) -> Iterator[tuple[int, Classification]]:
         """Answer every article once, as `(its index, answer)`, in whatever order the answers come.
 
         An article that cannot be answered is answered with an `error`; only what makes every answer impossible raises.

@@ -9,6 +9,7 @@ from agent.config import AgentConfig
 from agent.errors import ArtifactError, ConfigError
 from agent.labels import Task
 from agent.local_model import load_local_model
+from agent.providers import Pace
 from agent.records import Article, Call, Classification
 from agent.text_features import article_text
 
@@ -45,10 +46,14 @@ class SklearnProvider:
                     f"allowed: {list(allowed)}. Train again with the same labels file."
                 )
 
-    def classify(self, articles: Sequence[Article]) -> Iterator[tuple[int, Classification]]:
+    def open(self) -> None:
+        """Nothing of the environment is needed."""
+
+    def classify(self, articles: Sequence[Article], pace: Pace | None = None) -> Iterator[tuple[int, Classification]]:
         """Answer every article in order, a batch at a time."""
-        for start in range(0, len(articles), BATCH_SIZE):
-            yield from enumerate(self._classify_batch(articles[start : start + BATCH_SIZE]), start)
+        size = 1 if pace and pace.one_by_one else BATCH_SIZE
+        for start in range(0, len(articles), size):
+            yield from enumerate(self._classify_batch(articles[start : start + size]), start)
 
     def _classify_batch(self, articles: Sequence[Article]) -> list[Classification]:
         started = time.perf_counter()

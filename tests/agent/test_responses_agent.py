@@ -6,6 +6,7 @@ from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse
 
 from agent.config import AgentConfig
 from agent.labels import UNKNOWN
+from agent.providers import Pace
 from agent.records import MAX_ARTICLE_CHARS, Article, Classification
 from agent.responses_agent import NewsClassifierAgent, in_order
 
@@ -85,7 +86,7 @@ def test_stream_agrees_with_predict(agent: NewsClassifierAgent, inputs: dict[str
 class Inventive:
     """A provider that answers backwards and makes up labels."""
 
-    def classify(self, articles: Sequence[Article]) -> Iterator[tuple[int, Classification]]:
+    def classify(self, articles: Sequence[Article], pace: Pace | None = None) -> Iterator[tuple[int, Classification]]:
         for index in reversed(range(len(articles))):
             yield (
                 index,

@@ -1,0 +1,46 @@
+"""One event loop in a thread of its own, where all waiting for providers happens, whichever thread calls."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+_lock = threading.Lock()
+_running: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """The loop of this process, started when first asked for; a forked process starts its own."""
+    global _running
+    with _lock:
+        if _running is None or _running[0] != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="news-classifier-io", daemon=True).start()
+            _running = (os.getpid(), loop)
+        return _running[1]
+
+
+def run(work: Coroutine[Any, Any, Item]) -> Item:
+    """Do some work in the background loop and wait for it."""
+    return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
+
+
+def iterate(produce: Callable[[Callable[[Item], None]], Coroutine[Any, Any, None]]) -> Iterator[Item]:
+    """Items as work in the background loop hands them over; the work is cancelled when they are not wanted any more.
+
+    Args:
+        produce: Given a function that hands one item over, does the work.
+    """
+    items: SimpleQueue[Item | Future[None]] = SimpleQueue()
+    work = asyncio.run_coroutine_threadsafe(produce(items.put), background_loop())
+    work.add_done_callback(items.put)
+    try:
+        while not isinstance(item := items.get(), Future):
+            yield item
+        item.result()
+    finally:
+        work.cancel()

@@ -1,0 +1,107 @@
+"""Keys and addresses of the providers, from the environment and from nowhere else."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent.errors import ConfigError
+
+
+class Credentials(BaseSettings):
+    """What one provider is reached with."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            ConfigError: a variable is missing or wrong. Its value is not shown.
+        """
+        try:
+            return cls()
+        except ValidationError as err:
+            first = err.errors(include_url=False, include_input=False)[0]
+            variable = f"{cls.model_config.get('env_prefix', '')}{first['loc'][0]}".upper()
+            problem = "is not set" if first["type"] == "missing" else f"is wrong: {first['msg']}"
+            raise ConfigError(
+                f"{variable} {problem}. Set it in the environment or in config/.env (see config/.env.example)."
+            ) from err
+
+
+class OpenAICredentials(Credentials):
+    """OpenAI, or any server that speaks its wire."""
+
+    model_config = SettingsConfigDict(env_prefix="OPENAI_")
+
+    api_key: SecretStr
+    base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
+
+
+class AnthropicCredentials(Credentials):
+    """Anthropic."""
+
+    model_config = SettingsConfigDict(env_prefix="ANTHROPIC_")
+
+    api_key: SecretStr
+    base_url: str = Field(default="https://api.anthropic.com", pattern=r"^https?://")
+
+
+class DatabricksCredentials(Credentials):
+    """A Databricks workspace. Without a token the SDK's other ways to sign in are used."""
+
+    model_config = SettingsConfigDict(env_prefix="DATABRICKS_")
+
+    host: str | None = None
+    token: SecretStr | None = None
+
+
+class DatabricksLogin:
+    """Signs requests to a workspace: with the token, or with whatever the Databricks SDK finds (OAuth, a profile).
+
+    Tokens of the SDK are short-lived; it renews them when asked for the headers of a request.
+
+    Raises:
+        ConfigError: there is neither a token nor another way to sign in.
+    """
+
+    TIMEOUT_S = 10
+
+    def __init__(self) -> None:
+        credentials = DatabricksCredentials.read()
+        self._token = credentials.token
+        self._sdk: Any = None
+        host = credentials.host
+        if not (credentials.token and host):
+            self._sdk = self._sign_in()
+            host = self._sdk.host
+        self.host = normal_host(str(host))
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers that sign a request made now."""
+        if self._sdk is None:
+            assert self._token
+            return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        signed: Mapping[str, str] = self._sdk.authenticate()
+        return signed
+
+    def _sign_in(self) -> Any:
+        from databricks.sdk.core import Config  # a second to import, and only needed here
+
+        try:
+            config = Config(http_timeout_seconds=self.TIMEOUT_S, retry_timeout_seconds=self.TIMEOUT_S)
+            config.authenticate()
+        except Exception as err:
+            raise ConfigError(
+                f"Databricks cannot be signed in to: {err}. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or "
+                "DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, in the environment or in config/.env."
+            ) from err
+        return config
+
+
+def normal_host(host: str) -> str:
+    """A workspace address with its scheme and without a slash at the end."""
+    return (host if "://" in host else f"https://{host}").rstrip("/")

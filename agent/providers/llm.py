@@ -1,0 +1,242 @@
+"""What all LLM providers share: asking, asking again, reading, counting. A provider adds address, key and wire."""
+
+import asyncio
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from agent.answers import AnswerReader, Reading
+from agent.background import iterate, run
+from agent.config import AgentConfig
+from agent.errors import ConfigError, ProviderError
+from agent.failures import CallFailed, FailurePolicy, failure
+from agent.prices import Usage
+from agent.prompt import Turn
+from agent.providers import Pace
+from agent.records import Article, ArticleError, Call, Classification, ErrorType, Outcome
+from agent.redaction import redact
+from agent.transport import Response, Transport, Unanswered
+from agent.wires import Question, Reply, Wire, answer_schema
+
+TIMES_ASKED = 2
+"""An answer that cannot be read is asked for once more."""
+BEGUN_PER_SLOT = 4
+"""Articles begun for each call in flight at most, so that those waiting for a retry leave no slot empty."""
+NO_TOKENS = Usage(0, 0)
+"""Of a call that did not reach the model."""
+NO_ANSWER = "(no answer)"
+"""Stands for an empty answer when it is quoted back; services refuse empty messages."""
+
+
+class Endpoint(NamedTuple):
+    """Where questions go, and what signs them."""
+
+    base_url: str
+    path: str
+    """Of questions, from the base address."""
+    headers: Callable[[], Mapping[str, str]]
+    """Headers for a request made now."""
+
+
+class Heard(NamedTuple):
+    """What a call brought: the reply, as it was read."""
+
+    text: str
+    outcome: Outcome
+    reading: Reading
+
+
+class LLMProvider(ABC):
+    """Asks one LLM over HTTP. Nothing is opened or read from the environment before the first article."""
+
+    wire: ClassVar[Wire]
+    models_path: ClassVar[str]
+    """Where, from the base address, the service lists its models."""
+    output_cap_name: ClassVar[str]
+    """How the provider calls the output cap unless the configuration says otherwise."""
+
+    def __init__(self, config: AgentConfig, artifact: Path | None) -> None:
+        if config.prompt is None:
+            raise ConfigError(f"Agent {config.name!r} has no prompt. Set 'prompt' in its file.")
+        self.config = config
+        self._prompt = config.prompt
+        self._prompt_hash = config.prompt.hash
+        self._reader = AnswerReader(config.labels, config.answer_format)
+        self._question = Question(
+            model=config.model,
+            system=config.prompt.instructions(config.labels, config.answer_format),
+            turns=(),
+            schema=answer_schema(config.labels) if config.answer_format == "json_schema" else None,
+            output_cap=config.max_output_tokens,
+            output_cap_name=config.output_cap_name or self.output_cap_name,
+            params=config.params,
+        )
+        self._transport = Transport(config.timeouts)
+        self._policy = FailurePolicy(config.retries)
+        self._known_endpoint: Endpoint | None = None
+
+    @abstractmethod
+    def endpoint(self) -> Endpoint:
+        """Where questions go. Raises ConfigError when the environment lacks a key or an address."""
+
+    @abstractmethod
+    def advice(self, status: int) -> str:
+        """What to look at after a 401, 403 or 404."""
+
+    @abstractmethod
+    def model_names(self, payload: Any) -> list[str]:
+        """The names in such a list."""
+
+    def classify(self, articles: Sequence[Article], pace: Pace | None = None) -> Iterator[tuple[int, Classification]]:
+        """Answer every article once, as `(its index, answer)`, as the answers come.
+
+        Raises:
+            ConfigError: the environment lacks a key or an address.
+        """
+        if articles:
+            self.open()
+            yield from iterate(partial(self._classify_all, articles, pace or Pace(self.config.max_concurrency)))
+
+    def list_models(self) -> list[str]:
+        """Names of the models that the endpoint offers.
+
+        Raises:
+            ConfigError: the environment lacks a key or an address.
+            ProviderError: the endpoint does not answer, or refuses.
+        """
+        endpoint = self.open()
+        url = f"{endpoint.base_url}{self.models_path}"
+        try:
+            request = self._transport.request("GET", url, endpoint.headers(), None, self.config.timeouts.read_s)
+            response = run(request)
+            if response.status != HTTPStatus.OK:
+                raise failure(response, self.advice)
+            return sorted(self.model_names(json.loads(response.body)))
+        except (Unanswered, CallFailed, ValueError, KeyError, TypeError) as err:
+            raise ProviderError(redact(f"{url} did not list its models: {err}")) from err
+
+    def open(self) -> Endpoint:
+        """The endpoint, made when it is first needed. Raises ConfigError as `endpoint` does."""
+        if self._known_endpoint is None:
+            self._known_endpoint = self.endpoint()
+        return self._known_endpoint
+
+    async def _classify_all(
+        self, articles: Sequence[Article], pace: Pace, hand_over: Callable[[tuple[int, Classification]], None]
+    ) -> None:
+        slots = asyncio.Semaphore(pace.concurrency)
+        begun = asyncio.Semaphore(pace.concurrency * BEGUN_PER_SLOT)
+
+        async def answer(index: int, article: Article) -> None:
+            try:
+                hand_over((index, await self._classify(article, slots, pace.patient)))
+            finally:
+                begun.release()
+
+        async with asyncio.TaskGroup() as group:
+            for index, article in enumerate(articles):
+                await begun.acquire()
+                async with slots:  # one begins when it could be asked about, so that retries never queue behind it
+                    group.create_task(answer(index, article))
+                await asyncio.sleep(0)  # lets it take the slot
+
+    async def _classify(self, article: Article, slots: asyncio.Semaphore, patient: bool) -> Classification:
+        """Ask about one article, once more if the answer cannot be read, and put everything on record."""
+        turns = [Turn("user", self._prompt.article(article))]
+        calls: list[Call] = []
+        heard, error = Heard("", "ok", Reading()), None
+        deadline = time.monotonic() + self.config.timeouts.total_s
+        try:
+            for _ in range(TIMES_ASKED):
+                attempt = partial(self._attempt, self._question._replace(turns=turns), slots, deadline, calls)
+                heard = await self._policy.call(attempt, within_s=deadline - time.monotonic(), patient=patient)
+                if heard.outcome != "unreadable":
+                    break
+                again = self._prompt.once_more(str(heard.reading.problem))
+                turns += [Turn("assistant", heard.text.strip() or NO_ANSWER), Turn("user", again)]
+        except CallFailed as failed:
+            kind: ErrorType = "rejected" if failed.same_for_all else "provider_error"
+            error = ArticleError(type=kind, message=redact(f"{self.config.provider}: {failed}"))
+        return Classification(
+            id=article.id,
+            category=heard.reading.category,
+            sentiment=heard.reading.sentiment,
+            provider=self.config.provider,
+            model=self.config.model,
+            prompt_version=self._prompt.version,
+            prompt_hash=self._prompt_hash,
+            unknown_reason=redact(heard.reading.problem) if heard.reading.problem else None,
+            calls=tuple(calls),
+            error=error,
+        )
+
+    async def _attempt(self, question: Question, slots: asyncio.Semaphore, deadline: float, calls: list[Call]) -> Heard:
+        """Make one call, holding a slot meanwhile, and put it on record whatever becomes of it."""
+        body = json.dumps(self.wire.body(question)).encode()
+        async with slots:
+            started = time.perf_counter()
+            record = partial(self._record, len(body), started, calls)
+            try:
+                response = await self._send(body, deadline)
+            except Unanswered as err:
+                outcome: Outcome = "timeout" if err.timed_out else "connection_error"
+                record(outcome, None if err.sent else NO_TOKENS)
+                raise CallFailed(outcome, str(err)) from err
+        if response.status != HTTPStatus.OK:
+            failed = failure(response, self.advice)
+            record(failed.outcome, NO_TOKENS)
+            raise failed
+        try:
+            reply = self.wire.reply(json.loads(response.body))
+        except ValueError as err:
+            record("server_error", None)
+            raise CallFailed("server_error", f"the response is not one of this service: {err}") from err
+        heard = self._hear(reply)
+        record(heard.outcome, reply.usage)
+        return heard
+
+    async def _send(self, body: bytes, deadline: float) -> Response:
+        endpoint = self.open()
+        url = f"{endpoint.base_url}{endpoint.path}"
+        headers = {**endpoint.headers(), "Content-Type": "application/json"}
+        return await self._transport.request("POST", url, headers, body, deadline - time.monotonic())
+
+    def _hear(self, reply: Reply) -> Heard:
+        """Read a reply. One that is cut off is not read, because a label may be the beginning of another."""
+        if reply.stop == "refused":
+            return Heard(reply.text, "refused", Reading(problem="the model refused to answer"))
+        if reply.stop == "truncated":
+            return Heard(reply.text, "unreadable", Reading(problem="the answer was cut off at the output cap"))
+        reading = self._reader.read(reply.text)
+        return Heard(reply.text, "unreadable" if reading.problem else "ok", reading)
+
+    def _record(
+        self,
+        request_bytes: int,
+        started: float,
+        calls: list[Call],
+        outcome: Outcome,
+        usage: Usage | None,
+    ) -> None:
+        """Put a call on record; without a usage nobody knows what it costs, but the most is known."""
+        price = self.config.price
+        bound = price.cost_usd_at_most(request_bytes, self.config.max_output_tokens) if price else None
+        calls.append(
+            Call(
+                stage="classify",
+                model=f"{self.config.provider}:{self.config.model}",
+                outcome=outcome,
+                latency_ms=(time.perf_counter() - started) * 1000,
+                answer_format=self.config.answer_format,
+                input_tokens=usage.input_tokens if usage else None,
+                cached_input_tokens=usage.cached_input_tokens if usage else None,
+                output_tokens=usage.output_tokens if usage else None,
+                cost_usd=price.cost_usd(usage) if price and usage else None,
+                cost_usd_at_most=None if usage else bound,
+            )
+        )
