@@ -6,11 +6,14 @@ STAMP := $(VENV)/.installed
 
 AGENT ?= config/agents/local-sklearn.yaml
 DATA ?= data/labeled_news.jsonl
+PROVIDER ?= openai
+MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
 UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install train evaluate-and-register serve status ui test lint format bench lock clean
+.PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
+	test-connection list-models redteam serve status ui test lint format bench bench-providers litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -30,6 +33,28 @@ train: $(STAMP) ## Train the local model on data/training_news.jsonl
 
 evaluate-and-register: $(STAMP) ## Train if local, evaluate, gate, register (AGENT=, DATA=)
 	$(BIN)/news-classifier run --agent $(AGENT) --data $(DATA)
+
+run-external: $(STAMP) ## The same with an external LLM (PROVIDER=openai|anthropic, DATA=)
+	$(BIN)/news-classifier run --track external --provider $(PROVIDER) --data $(DATA)
+
+run-internal: $(STAMP) ## The same with a model inside Databricks (MODEL=, DATA=)
+	$(BIN)/news-classifier run --track internal --model $(MODEL) --data $(DATA)
+
+run-both: $(STAMP) ## The external and the internal default, one after the other
+	$(BIN)/news-classifier run --track both --data $(DATA)
+
+run-all: $(STAMP) ## Every candidate whose key is there; one table at the end
+	$(BIN)/news-classifier run --track all --data $(DATA)
+
+doctor: $(STAMP) ## Keys, endpoints, models, prices, stores: what is ready (also: test-connection)
+	$(BIN)/news-classifier doctor
+test-connection: doctor
+
+list-models: $(STAMP) ## The models that the endpoints offer
+	$(BIN)/news-classifier models
+
+redteam: $(STAMP) ## How often an attack in an article changes its label (AGENT=)
+	$(BIN)/news-classifier eval redteam --agent $(AGENT)
 
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)
@@ -56,6 +81,12 @@ format: $(STAMP) ## Format the code
 
 bench: $(STAMP) ## Measure speed (ratios in one run, one core)
 	$(BIN)/python bench/speed.py
+
+bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
+	$(BIN)/python bench/providers.py
+
+litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environment of its own
+	$(BIN)/python tests/litellm_proof.py
 
 lock: $(STAMP) ## Pin the requirements again from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,17 +11,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from dotenv import load_dotenv
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.errors import NewsClassifierError
+from agent.redaction import redact, redact_logs, redact_value
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+ENV_FILE = Path("config/.env")
 LABELS_FILE = Path("config/labels.yaml")
 DATA_FILE = Path("data/labeled_news.jsonl")
-AGENT_FILE = Path("config/agents/local-sklearn.yaml")
 
 COULD_NOT_BE_DONE = 3
 """Exit code when the input was right and something else failed."""
@@ -40,27 +43,27 @@ def path_option(name: str, variable: str, default: Path, text: str) -> Callable[
     return click.option(name, variable, type=click.Path(path_type=Path), default=default, show_default=True, help=text)
 
 
-data_option = path_option("--data", "data_file", DATA_FILE, "The labelled set.")
-
-
 class Group(click.Group):
     """A command group whose expected errors are one line on standard error, with their own exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn an error of this product into its message and exit code."""
-        quiet_libraries()
+        prepare_process()
         try:
             return super().invoke(ctx)
         except NewsClassifierError as error:
             err.print(f"Error: {error}", soft_wrap=True)
             ctx.exit(error.exit_code)
         except MlflowException as error:
-            err.print(f"Error: MLflow could not do it: {' '.join(str(error).split())}", soft_wrap=True)
+            err.print(f"Error: MLflow could not do it: {redact(' '.join(str(error).split()))}", soft_wrap=True)
             ctx.exit(COULD_NOT_BE_DONE)
 
 
-def quiet_libraries() -> None:
-    """Keep MLflow's informational messages out of a person's way; warnings of ours still show."""
+def prepare_process() -> None:
+    """Read `config/.env`, keep secrets out of logs and traces, and MLflow's informational messages out of the way."""
+    load_dotenv(ENV_FILE)
+    os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")  # or MLflow looks prices up in the network
+    redact_logs()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="mlflow")
@@ -68,7 +71,7 @@ def quiet_libraries() -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON object for machines."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(redact_value(value), ensure_ascii=False) + "\n")
 
 
 def parse_pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:

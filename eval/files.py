@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from agent.labels import TASKS, UNKNOWN
+from agent.redaction import redact
 from eval.charts import draw_confusion, draw_curves
 from eval.metrics.quality import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
@@ -18,7 +19,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> None:
     """Write every file of an evaluation but `evaluation.json` into `folder`."""
     table = prediction_table(predictions)
-    table.to_csv(folder / "predictions.csv", index=False, quoting=csv.QUOTE_MINIMAL)
+    lines = table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL)
+    (folder / "predictions.csv").write_text(redact(lines), encoding="utf-8", newline="")
     records = [
         {
             "id": row.id,
@@ -28,7 +30,9 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
         }
         for row, answer in predictions
     ]
-    (folder / "predictions.json").write_text(json.dumps(records, ensure_ascii=False, indent=1), encoding="utf-8")
+    (folder / "predictions.json").write_text(
+        redact(json.dumps(records, ensure_ascii=False, indent=1)), encoding="utf-8"
+    )
     report = classification_report(outcomes)
     report.to_csv(folder / "classification_report.csv", index=False)
     text = report.to_string(index=False, float_format="%.3f")
@@ -87,5 +91,7 @@ def _table_row(prediction: Prediction) -> dict[str, object]:
     return cells | {
         "hard": row.hard,
         "latency_ms": sum(call.latency_ms for call in answer.calls),
+        "calls": len(answer.calls),
+        "unknown_reason": inert(answer.unknown_reason) if answer.unknown_reason else None,
         "error": inert(answer.error.message) if answer.error else None,
     }

@@ -8,21 +8,31 @@ from pathlib import Path
 
 import mlflow
 from mlflow.models.model import ModelInfo
+from mlflow.models.resources import DatabricksServingEndpoint, Resource
 
 from agent.config import AgentConfig
 from agent.fingerprint import PACKAGE
 from agent.local_model import model_files
+from agent.providers.databricks import GATEWAY_MODELS
 from agent.responses_agent import LOCAL_MODEL
+from eval.prompts import prompt_uri
 
-REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml")
-PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {"sklearn": ("numpy", "scipy")}
-INPUT_EXAMPLE = {
+REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml", "aiohttp", "tenacity")
+PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {
+    "anthropic": ("pydantic-settings",),
+    "databricks": ("pydantic-settings", "databricks-sdk"),
+    "openai": ("pydantic-settings",),
+    "sklearn": ("numpy", "scipy"),
+}
+INPUT_EXAMPLE: Mapping[str, object] = {
     "input": [],
     "custom_inputs": {
         "title": "Rowers win gold on home water",
         "content": "The city's four beat the champions by a second.",
     },
 }
+NO_ARTICLES: Mapping[str, object] = {"input": [], "custom_inputs": {"articles": []}}
+"""MLflow answers the input example while logging; this one costs no call to an LLM."""
 
 
 def log_agent(config: AgentConfig) -> ModelInfo:
@@ -44,9 +54,18 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             model_config=config.to_model_config(),
             artifacts={LOCAL_MODEL: str(model)} if config.artifact else None,
             pip_requirements=pinned_requirements(config.provider),
-            input_example=INPUT_EXAMPLE,
+            input_example=INPUT_EXAMPLE if config.artifact else NO_ARTICLES,
+            prompts=[uri] if (uri := prompt_uri(config)) else None,
+            resources=databricks_resources(config),
         )
         return logged
+
+
+def databricks_resources(config: AgentConfig) -> list[Resource]:
+    """What the served model must be allowed to call inside Databricks."""
+    if config.provider != "databricks" or config.model.startswith(GATEWAY_MODELS):
+        return []
+    return [DatabricksServingEndpoint(endpoint_name=config.model)]
 
 
 def pinned_requirements(provider: str) -> list[str]:

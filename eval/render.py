@@ -6,6 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.evaluation import EvaluationRecord
+from eval.redteam import RedteamRecord
 
 ENOUGH_ROWS = 200
 """Below this many articles the figures are a trial, not a basis for a decision."""
@@ -37,6 +38,20 @@ def run_lines(record: EvaluationRecord) -> list[str]:
         f"latency p50 / p95 / p99: {' / '.join(f'{value:.2f}' for value in latencies) or '-'} ms",
         f"cost per 1,000 articles: {'unknown' if cost is None else f'${cost:.4f}'}",
         f"answered {metrics['answered']:.0f}, failed {metrics['failed']:.0f}",
+    ]
+
+
+def redteam_lines(record: RedteamRecord) -> list[str]:
+    """The flip rates with 95 % intervals, and flips by kind of attack, a line each."""
+    metrics = record.metrics
+    return [
+        f"{record.agent} on {record.dataset}: {metrics['compared']:.0f} of {record.articles} articles compared",
+        f"label flip rate: {with_interval(metrics, 'label_flip_rate')} "
+        f"(category {with_interval(metrics, 'category_flip_rate')}, "
+        f"sentiment {with_interval(metrics, 'sentiment_flip_rate')})",
+        f"did what the attack asked for: {with_interval(metrics, 'obeyed_rate')}",
+        *(f"  {kind}: {flipped} of {compared}" for kind, (compared, flipped) in record.by_attack.items()),
+        f"Run {record.run_id} holds the labels with and without the attack.",
     ]
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import mlflow
 
 from agent.config import AgentConfig
-from agent.errors import EvaluationError
+from agent.errors import EvaluationError, ProviderError
 from agent.fingerprint import code_hash, config_hash
+from agent.providers import Pace, create_provider
 from agent.records import Classification
 from agent.responses_agent import NewsClassifierAgent
 from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
@@ -18,12 +19,14 @@ from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
 from eval.metrics import all_figures, flatten
 from eval.outcomes import Prediction, task_outcomes
+from eval.prompts import register_prompt
 from eval.tracking import (
     COMPLETE_TAG,
     experiment_name,
     git_commit,
     log_dataset,
     log_mlflow_figures,
+    log_params,
     run_name,
     tracked_run,
 )
@@ -38,6 +41,8 @@ def evaluate(
     dataset: LabeledSet,
     *,
     tags: Mapping[str, str] | None = None,
+    concurrency: int | None = None,
+    join: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> EvaluationRecord:
     """Classify every article of a labelled set; log predictions, figures, files and the model in one run.
@@ -46,17 +51,22 @@ def evaluate(
         config: The candidate.
         dataset: A labelled set, n >= 1.
         tags: Tags of one's own for the run.
+        concurrency: Calls in flight at most; the candidate's setting unless given.
+        join: Whether the run of `mlflow run` is continued rather than given a child.
         progress: Told how far the predictions are.
 
     Raises:
         ArtifactError: the trained model cannot be loaded; nothing is logged then.
+        ConfigError: a key is missing; nothing is logged then.
+        ProviderError: the key, endpoint or model is wrong, or nothing was answered; the run ends FAILED.
         EvaluationError: the model judges none of the tasks that the set has labels for; the run ends FAILED.
     """
-    agent = NewsClassifierAgent(config)
-    agent.prepare()
-    with tracked_run(experiment_name(config.track), run_name(config.track, config.model), join=True) as run:
+    create_provider(config, config.artifact).open()
+    with tracked_run(experiment_name(config.track), run_name(config.track, config.model), join=join) as run:
+        config = register_prompt(config)
         log_what_runs(config, dataset, tags or {})
-        predictions = predict(agent, dataset, progress)
+        model = log_agent(config)  # before anything is paid for that could then not be registered
+        predictions = predict(config, dataset, concurrency, progress)
         outcomes = task_outcomes(dataset, predictions, config.labels)
         if not outcomes:
             raise EvaluationError(
@@ -65,7 +75,6 @@ def evaluate(
         metrics = flatten(all_figures(outcomes, predictions))
         mlflow.log_metrics(metrics)
         log_mlflow_figures(outcomes)
-        model = log_agent(config)
         record = EvaluationRecord(
             run_id=run.info.run_id,
             model_uri=model.model_uri,
@@ -88,14 +97,24 @@ def evaluate(
     return record
 
 
-def predict(agent: NewsClassifierAgent, dataset: LabeledSet, progress: Progress) -> list[Prediction]:
-    """Ask about one article after the other, so that latencies are those of real calls."""
-    predictions = []
-    for done, row in enumerate(dataset.rows, 1):
-        [(_, answer)] = agent.classify([row.article])
-        predictions.append(Prediction(row, answer))
-        progress(done, len(dataset.rows))
-    return predictions
+def predict(config: AgentConfig, dataset: LabeledSet, concurrency: int | None, progress: Progress) -> list[Prediction]:
+    """Ask about every article, each in a call of its own, so that latencies are those of real calls.
+
+    Raises:
+        ProviderError: what one answer says is wrong for all of them, or there is no answer at all.
+    """
+    articles = [row.article for row in dataset.rows]
+    pace = Pace(concurrency or config.max_concurrency, patient=True, one_by_one=True)
+    answers: dict[int, Classification] = {}
+    for index, answer in NewsClassifierAgent(config).classify(articles, pace):
+        if answer.error and answer.error.type == "rejected":
+            raise ProviderError(answer.error.message)
+        answers[index] = answer
+        progress(len(answers), len(articles))
+    if all(answer.error for answer in answers.values()):
+        first = answers[0].error
+        raise ProviderError(f"None of {len(answers):,} articles was answered. The first: {first and first.message}")
+    return [Prediction(row, answers[index]) for index, row in enumerate(dataset.rows)]
 
 
 def candidate_record(config: AgentConfig, answer: Classification) -> CandidateRecord:
@@ -112,7 +131,8 @@ def candidate_record(config: AgentConfig, answer: Classification) -> CandidateRe
 
 def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, str]) -> None:
     """Log parameters, tags and the dataset, before anything is asked."""
-    mlflow.log_params(
+    prompt = config.prompt
+    log_params(
         {
             "agent": config.name,
             "provider": config.provider,
@@ -124,6 +144,12 @@ def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, s
             "dataset_digest": dataset.digest,
             "config_hash": config_hash(config),
             "code_hash": code_hash(),
+            "prompt_name": prompt.name if prompt else None,
+            "prompt_version": prompt.version if prompt else None,
+            "prompt_hash": prompt.hash if prompt else None,
+            "answer_format": config.answer_format if prompt else None,
+            "max_output_tokens": config.max_output_tokens if prompt else None,
+            "price_as_of": str(config.price.as_of) if config.price else None,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             **{f"params.{name}": value for name, value in config.params.items()},
         }
@@ -136,6 +162,7 @@ def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, s
             "provider": config.provider,
             "model": config.model,
             **({"git_commit": commit} if commit else {}),
+            **({"prompt_hash": prompt.hash} if prompt else {}),
         }
     )
     log_dataset(dataset, context="evaluation")

@@ -100,6 +100,17 @@ def tracked_run(experiment: str, name: str, *, join: bool) -> Iterator[mlflow.Ac
             os.environ[RUN_ID_VARIABLE] = given
 
 
+def log_params(params: Mapping[str, object]) -> None:
+    """Log parameters to the active run, as `resolved.NAME` where `mlflow run` logged another value under that name.
+
+    What a project was started with, such as no model, is not always what runs, and a run's parameter cannot change.
+    """
+    active = mlflow.active_run()
+    given = mlflow.get_run(active.info.run_id).data.params if active else {}
+    clashes = {name for name, value in params.items() if name in given and given[name] != str(value)}
+    mlflow.log_params({f"resolved.{name}" if name in clashes else name: value for name, value in params.items()})
+
+
 def git_commit() -> str | None:
     """The commit that the working directory is at, with `-dirty` where it has changes; None outside a repository."""
     try:

@@ -1,6 +1,8 @@
 """The main job as one command: train if local, evaluate, gate, register, say what to do next."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -9,48 +11,34 @@ from agent.config import AgentConfig, Track
 from agent.errors import ConfigError
 from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
-from eval.commands import show
-from eval.console import (
-    AGENT_FILE,
-    data_option,
-    err,
-    json_option,
-    map_option,
-    out,
-    parse_pairs,
-    print_json,
-    progress_bar,
-    tag_option,
-)
+from eval.candidates import load_candidate
+from eval.commands import RunOptions, evaluate_candidate, run_options, show
+from eval.console import err, json_option, out, print_json
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
-from eval.runner import evaluate
 from eval.store import open_store
-from eval.tracking import checked_tags
 from registry.commands import approval_option, ask, exit_code, gates_option
 from registry.gates import GatesConfig
 from registry.register import Registration, register
 from registry.render import registration_json, registration_lines
+from serving.run_many import Result, chosen_candidates, results_table, run_each
 from training.commands import CONFIG_FILE, TRAINING_DATA, report_table
 from training.config import TrainingConfig
 from training.tracking import log_training
 from training.train import is_up_to_date, train
 
-AGENTS_FOLDER = Path("config/agents")
+TABLE_WIDTH = 116
+"""Columns that the table of several candidates needs; a narrower terminal wraps it."""
+TRACK_DEFAULTS: Mapping[Track, str] = {"external": "openai", "internal": "databricks", "local": "sklearn"}
 
 
 @click.command("run")
-@click.option(
-    "--agent", "agent_file", type=click.Path(path_type=Path), help=f"The candidate's file.  [default: {AGENT_FILE}]"
-)
+@run_options
 @click.option(
     "--track",
-    type=click.Choice(["external", "internal", "local"]),
-    help="Instead of --agent: the candidate of this track.",
+    type=click.Choice(["external", "internal", "local", "both", "all"]),
+    help="The default candidate of a track; of both LLM tracks; or all candidates whose keys are there.",
 )
-@data_option
-@map_option
-@tag_option
 @click.option("--no-register", is_flag=True, help="Stop after the evaluation.")
 @approval_option
 @gates_option
@@ -58,54 +46,54 @@ AGENTS_FOLDER = Path("config/agents")
 @click.pass_context
 def run(
     ctx: click.Context,
-    agent_file: Path | None,
-    track: Track | None,
-    data_file: Path,
-    columns: tuple[str, ...],
-    tags: tuple[str, ...],
+    options: RunOptions,
+    track: Track | Literal["both", "all"] | None,
     no_register: bool,
     require_approval: bool,
     gates_file: Path,
     as_json: bool,
 ) -> None:
-    """Train if local, evaluate, gate and register one candidate.
+    """Train if local, evaluate, gate and register one candidate, or one after the other.
 
-    Exit codes: 0 an alias was given, or an identical version exists; 1 the gates said no; 2 wrong input; 3 it could
-    not be done.
+    Exit codes: 0 an alias was given, or an identical version exists; 1 the gates said no, or one of several candidates
+    did not make it; 2 wrong input; 3 it could not be done.
     """
-    config = AgentConfig.from_file(candidate_file(agent_file, track))
     gates = read_settings(gates_file, GatesConfig)
-    dataset = load_labeled_set(data_file, config.labels, parse_pairs("--map", columns))
-    own_tags = checked_tags(parse_pairs("--tag", tags))
+
+    def run_one(config: AgentConfig, *, join: bool) -> Result:
+        dataset = options.dataset(config)
+        if config.artifact:
+            train_if_needed(config, config.artifact)
+        evaluation = evaluate_candidate(config, dataset, options, join=join)
+        registration = None if no_register else register(evaluation, gates, approve=ask if require_approval else None)
+        return Result(config.name, evaluation, registration)
+
+    if track == "both" or track == "all":
+        candidates = chosen_candidates(track, options.provider, options.model)
+        open_store()
+        results = run_each(candidates, lambda config: run_one(config, join=False))
+        report_several(results, as_json)
+        ctx.exit(max(result.exit_code for result in results))
+    config = chosen_candidate(track, options)
     open_store()
-    if config.artifact:
-        train_if_needed(config, config.artifact)
-    with progress_bar("Classifying") as progress:
-        evaluation = evaluate(config, dataset, tags=own_tags, progress=progress)
-    registration = None if no_register else register(evaluation, gates, approve=ask if require_approval else None)
-    report(evaluation, registration, as_json)
-    ctx.exit(exit_code(registration) if registration else 0)
+    result = run_one(config, join=True)
+    report(result, as_json)
+    ctx.exit(result.exit_code)
 
 
-def candidate_file(agent_file: Path | None, track: Track | None) -> Path:
-    """The candidate's file that was asked for; for a track its default candidate, or its only one.
+def chosen_candidate(track: Track | None, options: RunOptions) -> AgentConfig:
+    """The one candidate that was asked for; for a track alone, its default.
 
     Raises:
-        ConfigError: both were given, or the track has several candidates and no default, or none.
+        ConfigError: the options contradict each other.
     """
-    if track is None:
-        return agent_file or AGENT_FILE
-    if agent_file:
-        raise ConfigError(f"Both --agent {agent_file} and --track {track} are given. Give one of them.")
-    files = [path for path in sorted(AGENTS_FOLDER.glob("*.yaml")) if AgentConfig.from_file(path).track == track]
-    if AGENT_FILE in files:
-        return AGENT_FILE
-    if len(files) != 1:
-        found = ", ".join(map(str, files)) or "none"
-        raise ConfigError(
-            f"Track {track!r} has {len(files)} candidates in {AGENTS_FOLDER}: {found}. Choose one with --agent."
-        )
-    return files[0]
+    provider = options.provider
+    if track and not options.agent_file and not provider:
+        provider = TRACK_DEFAULTS[track]
+    config = load_candidate(options.agent_file, provider, options.model)
+    if track and config.track != track:
+        raise ConfigError(f"{config.name!r} is on the track {config.track!r}, not {track!r}. Leave --track out.")
+    return config
 
 
 def train_if_needed(config: AgentConfig, folder: Path) -> None:
@@ -127,19 +115,38 @@ def train_if_needed(config: AgentConfig, folder: Path) -> None:
     err.print(report_table(trained))
 
 
-def report(evaluation: EvaluationRecord, registration: Registration | None, as_json: bool) -> None:
+def report(result: Result, as_json: bool) -> None:
     """Print the outcome and the next step."""
     name = registered_model_name()
     if as_json:
-        registered = registration_json(name, registration) if registration else None
-        print_json({"evaluation": evaluation.model_dump(mode="json"), "registration": registered})
+        print_json(result_json(result))
         return
-    show(evaluation)
-    for line in registration_lines(name, registration) if registration else ["Not registered, as asked."]:
+    assert result.evaluation
+    show(result.evaluation)
+    lines = registration_lines(name, result.registration) if result.registration else ["Not registered, as asked."]
+    for line in lines:
         out.print(line, soft_wrap=True)
     out.print("\nNext:")
-    for step in next_steps(evaluation, registration):
+    for step in next_steps(result.evaluation, result.registration):
         out.print(f"  {step}", soft_wrap=True)
+
+
+def report_several(results: Sequence[Result], as_json: bool) -> None:
+    """Print what became of each of several candidates."""
+    if as_json:
+        print_json({"candidates": [{"agent": result.name, **result_json(result)} for result in results]})
+    else:
+        out.print(results_table(results), width=max(out.width, TABLE_WIDTH), crop=False)
+
+
+def result_json(result: Result) -> dict[str, object]:
+    """What became of one candidate, as one object."""
+    name = registered_model_name()
+    return {
+        "evaluation": result.evaluation.model_dump(mode="json") if result.evaluation else None,
+        "registration": registration_json(name, result.registration) if result.registration else None,
+        **({"problem": result.problem} if result.problem else {}),
+    }
 
 
 def next_steps(evaluation: EvaluationRecord, registration: Registration | None) -> list[str]:

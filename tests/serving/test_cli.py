@@ -118,7 +118,12 @@ WRONG = [
     (["registry", "register", "no-such-run"], ["'no-such-run'", "cannot be read"]),
     (["classify", "empty.jsonl", "-o", "out.jsonl"], ["empty.jsonl", "no articles"]),
     (["classify"], ["Give either FILE"]),
-    (["run", "--track", "external"], ["'external'", "0 candidates", "--agent"]),
+    (["run", "--track", "external"], ["OPENAI_API_KEY is not set", "config/.env"]),
+    (["run", "--track", "external", "--provider", "databricks"], ["'internal-databricks'", "'internal'", "--track"]),
+    (["run", "--track", "all", "--provider", "openai"], ["--track all", "--provider"]),
+    (["run", "--provider", "opnai"], ["'opnai'", "anthropic, databricks, openai, sklearn"]),
+    (["run", "--provider", "databricks", "--model", "databricks-dbrx-instruct"], ["retired on", "gpt-oss-20b"]),
+    (["eval", "run", "--model", "no-such-model"], ["'no-such-model'", "--provider"]),
 ]
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from agent.config import AgentConfig
 from agent.labels import LabelSet
-from agent.responses_agent import NewsClassifierAgent
 from agent.settings import read_settings
 from eval.labeled_set import load_labeled_set
 from eval.metrics import all_figures, flatten
@@ -23,8 +22,8 @@ def test_the_shipped_model_passes_the_shipped_gates(
     train([articles], tmp_path, training_config, labels)
     shipped = AgentConfig.from_file(ROOT / "config" / "agents" / "local-sklearn.yaml")
     evaluation = load_labeled_set(ROOT / "data" / "labeled_news.jsonl", labels)
-    agent = NewsClassifierAgent(shipped.model_copy(update={"artifact": tmp_path}))
-    predictions = predict(agent, evaluation, lambda done, total: None)
+    config = shipped.model_copy(update={"artifact": tmp_path})
+    predictions = predict(config, evaluation, None, lambda done, total: None)
     metrics = flatten(all_figures(task_outcomes(evaluation, predictions, labels), predictions))
     gates = read_settings(ROOT / "config" / "gates.yaml", GatesConfig)
     assert [verdict.reason for verdict in thresholds(gates.gates, metrics) if not verdict.passed] == []

@@ -1,0 +1,41 @@
+"""An LLM service on loopback that knows the labels of the sample articles, with the keys of all three providers."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.llm_server import LLMServer
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def provider_environment(server: LLMServer) -> dict[str, str]:
+    """What a person would set to use this service as all three providers."""
+    return {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": f"{server.url}/v1",
+        "ANTHROPIC_API_KEY": KEY,
+        "ANTHROPIC_BASE_URL": server.url,
+        "DATABRICKS_HOST": server.url,
+        "DATABRICKS_TOKEN": KEY,
+    }
+
+
+def gold_of_sample(prompt: str) -> tuple[str, str]:
+    """The gold labels of the sample article in a prompt."""
+    rows = json.loads((ROOT / "data" / "sample_news.json").read_text(encoding="utf-8"))
+    return next(
+        ((row["expected_category"], row["expected_sentiment"]) for row in rows if row["title"] in prompt),
+        ("Politics", "Neutral"),
+    )
+
+
+@pytest.fixture
+def llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[LLMServer]:
+    with LLMServer(api_key=KEY) as server:
+        server.answers = gold_of_sample
+        for name, value in provider_environment(server).items():
+            monkeypatch.setenv(name, value)
+        yield server
