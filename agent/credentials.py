@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigError
+from agent.transport import Unanswered
 
 
 class Credentials(BaseSettings):
@@ -81,12 +82,20 @@ class DatabricksLogin:
         self.host = normal_host(str(host))
 
     def headers(self) -> Mapping[str, str]:
-        """Headers that sign a request made now."""
+        """Headers that sign a request made now. Raises Unanswered when the workspace gives no token."""
         if self._sdk is None:
             assert self._token
             return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
-        signed: Mapping[str, str] = self._sdk.authenticate()
+        try:
+            signed: Mapping[str, str] = self._sdk.authenticate()
+        except Exception as err:  # whatever its many ways to sign in raise
+            raise Unanswered(f"no token ({err})", timed_out=False, sent=False) from err
         return signed
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether getting the headers may ask the workspace for a new token."""
+        return self._sdk is not None
 
     def _sign_in(self) -> Any:
         from databricks.sdk.core import Config  # a second to import, and only needed here

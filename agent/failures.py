@@ -49,12 +49,20 @@ class CallFailed(Exception):
         message: What a person reads.
         retry_after_s: How long the provider asked to be left alone, in seconds.
         same_for_all: Whether the same will become of every article.
+        status: The HTTP status, where there was one.
     """
 
     def __init__(
-        self, outcome: Outcome, message: str, retry_after_s: float | None = None, *, same_for_all: bool = False
+        self,
+        outcome: Outcome,
+        message: str,
+        retry_after_s: float | None = None,
+        *,
+        same_for_all: bool = False,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.status = status
         self.outcome = outcome
         self.retry_after_s = retry_after_s
         self.same_for_all = same_for_all
@@ -149,22 +157,24 @@ class FailurePolicy:
         self._backoff = wait_random_exponential(multiplier=settings.first_wait_s, max=settings.longest_wait_s)
         self.breaker = CircuitBreaker(settings)
 
-    async def call(self, attempt: Callable[[], Awaitable[Result]], *, within_s: float, patient: bool) -> Result:
+    async def call(self, attempt: Callable[[], Awaitable[Result]], *, deadline: float, patient: bool) -> Result:
         """Make a call until it is answered, cannot be, or its time is over.
 
         Args:
             attempt: Makes the call once; raises CallFailed.
-            within_s: How long all tries and the waits between them may take, in seconds.
+            deadline: When all tries and the waits between them are over, on the monotonic clock, in seconds.
             patient: Whether to wait for a provider that is down, rather than to fail at once.
 
         Raises:
             CallFailed: the last failure.
         """
         started = time.monotonic()
+        if started >= deadline:
+            raise CallFailed("timeout", "no time was left")
         retrying = AsyncRetrying(
             retry=retry_if_exception(partial(self._is_retried, patient)),
             wait=self._wait_s,
-            stop=stop_before_delay(within_s),
+            stop=stop_before_delay(deadline - started),
             sleep=asyncio.sleep,
             reraise=True,
         )
@@ -220,7 +230,8 @@ def failure(response: Response, advice: Callable[[int], str]) -> CallFailed:
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return CallFailed("server_error", message, retry_after_s(response.headers))
     if response.status in SAME_FOR_ALL:
-        return CallFailed("rejected", f"{message}. {advice(response.status)}", same_for_all=True)
+        advised = f"{message}. {advice(response.status)}"
+        return CallFailed("rejected", advised, same_for_all=True, status=response.status)
     return CallFailed("rejected", message)
 
 

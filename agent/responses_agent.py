@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-import mlflow
 from mlflow.pyfunc.model import PythonModelContext, ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
@@ -13,7 +12,7 @@ from agent.config import AgentConfig
 from agent.labels import TASKS, UNKNOWN
 from agent.providers import Pace, Provider, create_provider
 from agent.records import Article, ArticleError, Classification
-from agent.redaction import redact_logs, redact_span
+from agent.redaction import redact_logs, redact_traces
 from agent.requests import InvalidArticle, read_request
 
 LOCAL_MODEL = "local_model"
@@ -36,7 +35,7 @@ class NewsClassifierAgent(ResponsesAgent):
     def load_context(self, context: PythonModelContext) -> None:
         """Called by MLflow on loading: take the trained model that was logged, keep secrets out of logs and traces."""
         redact_logs()
-        mlflow.tracing.configure(span_processors=[redact_span])
+        redact_traces()
         if LOCAL_MODEL in (context.artifacts or {}):
             self._artifact = Path(context.artifacts[LOCAL_MODEL])
         self.prepare()

@@ -12,6 +12,7 @@ from eval.store import open_store
 from registry.commands import commands as registry_commands
 from serving.classify import classify_file, count_articles
 from serving.commands import commands as serve_commands
+from serving.doctor_commands import doctor, models
 from serving.run import run
 from training.commands import train_command
 
@@ -61,6 +62,8 @@ def classify(
 
 
 main.add_command(run)
+main.add_command(doctor)
+main.add_command(models)
 main.add_command(eval_commands)
 main.add_command(registry_commands)
 main.add_command(serve_commands)

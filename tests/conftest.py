@@ -1,6 +1,7 @@
 """Real parts for every test: a temporary MLflow store, a model trained on a slice of the shipped articles."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICE = 640
+
+
+def pytest_configure() -> None:
+    """No test talks to anything but this machine, MLflow's telemetry included."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 @pytest.fixture(scope="session")

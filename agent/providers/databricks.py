@@ -22,7 +22,7 @@ class DatabricksProvider(LLMProvider):
         login = DatabricksLogin()
         gateway = self.config.model.startswith(GATEWAY_MODELS)
         path = "/ai-gateway/mlflow/v1/chat/completions" if gateway else "/serving-endpoints/chat/completions"
-        return Endpoint((self.config.base_url or login.host).rstrip("/"), path, login.headers)
+        return Endpoint((self.config.base_url or login.host).rstrip("/"), path, login.headers, login.may_wait)
 
     def advice(self, status: int) -> str:
         """What to look at after a 401, 403 or 404."""

@@ -27,6 +27,8 @@ TIMES_ASKED = 2
 """An answer that cannot be read is asked for once more."""
 BEGUN_PER_SLOT = 4
 """Articles begun for each call in flight at most, so that those waiting for a retry leave no slot empty."""
+JSON_HEADERS = {"Content-Type": "application/json"}
+SHORTEST_WAIT_S = 0.001
 NO_TOKENS = Usage(0, 0)
 """Of a call that did not reach the model."""
 NO_ANSWER = "(no answer)"
@@ -40,7 +42,9 @@ class Endpoint(NamedTuple):
     path: str
     """Of questions, from the base address."""
     headers: Callable[[], Mapping[str, str]]
-    """Headers for a request made now."""
+    """Headers for a request made now. Raises Unanswered when no token could be got."""
+    may_wait: bool = False
+    """Whether getting them may ask a service."""
 
 
 class Heard(NamedTuple):
@@ -154,7 +158,7 @@ class LLMProvider(ABC):
         try:
             for _ in range(TIMES_ASKED):
                 attempt = partial(self._attempt, self._question._replace(turns=turns), slots, deadline, calls)
-                heard = await self._policy.call(attempt, within_s=deadline - time.monotonic(), patient=patient)
+                heard = await self._policy.call(attempt, deadline=deadline, patient=patient)
                 if heard.outcome != "unreadable":
                     break
                 again = self._prompt.once_more(str(heard.reading.problem))
@@ -203,8 +207,9 @@ class LLMProvider(ABC):
     async def _send(self, body: bytes, deadline: float) -> Response:
         endpoint = self.open()
         url = f"{endpoint.base_url}{endpoint.path}"
-        headers = {**endpoint.headers(), "Content-Type": "application/json"}
-        return await self._transport.request("POST", url, headers, body, deadline - time.monotonic())
+        signed = await asyncio.to_thread(endpoint.headers) if endpoint.may_wait else endpoint.headers()
+        wait_s = max(deadline - time.monotonic(), SHORTEST_WAIT_S)
+        return await self._transport.request("POST", url, {**signed, **JSON_HEADERS}, body, wait_s)
 
     def _hear(self, reply: Reply) -> Heard:
         """Read a reply. One that is cut off is not read, because a label may be the beginning of another."""
