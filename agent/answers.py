@@ -9,7 +9,8 @@ from agent.labels import TASKS, UNKNOWN, LabelSet, Task
 from agent.prompt import AnswerFormat
 
 LINE = re.compile(r"^[ \t>*_#-]*(category|sentiment)[ \t*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
-DECORATION = " \t\r*_."
+DECORATION = " \t\r*_"
+ENDING = f".{DECORATION}"
 SHOWN_CHARS = 60
 
 
@@ -43,11 +44,16 @@ class AnswerReader:
         labels, problems = {}, []
         for task in TASKS:
             said = fields.get(task)
-            label = self._names[task].get(said.strip().casefold()) if isinstance(said, str) else None
+            label = self._label(task, said) if isinstance(said, str) else None
             labels[task] = label or UNKNOWN
             if label is None:
                 problems.append(f"no {task}" if said is None else f"{shown(said)} is no {task} of the list")
         return Reading(**labels, problem="; ".join(problems) or None)
+
+    def _label(self, task: Task, said: str) -> str | None:
+        """The configured label that was said, perhaps in another case or with a full stop; None for any other text."""
+        names, text = self._names[task], said.strip().casefold()
+        return names.get(text) or names.get(text.rstrip(ENDING))
 
 
 def fields_of_json(text: str) -> Mapping[str, object] | str:

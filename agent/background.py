@@ -1,6 +1,8 @@
 """One event loop in a thread of its own, where all waiting for providers happens, whichever thread calls."""
 
 import asyncio
+import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -9,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+EXIT_TIMEOUT_S = 1.0
 _lock = threading.Lock()
 _running: tuple[int, asyncio.AbstractEventLoop] | None = None
 
@@ -27,6 +30,18 @@ def background_loop() -> asyncio.AbstractEventLoop:
 def run(work: Coroutine[Any, Any, Item]) -> Item:
     """Do some work in the background loop and wait for it."""
     return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
+
+
+def at_exit(finish: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do some last work in the background loop when this process ends, unless that takes too long."""
+    owner = os.getpid()
+
+    def last() -> None:
+        if os.getpid() == owner:
+            with contextlib.suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(finish(), background_loop()).result(EXIT_TIMEOUT_S)
+
+    atexit.register(last)
 
 
 def iterate(produce: Callable[[Callable[[Item], None]], Coroutine[Any, Any, None]]) -> Iterator[Item]:

@@ -48,7 +48,7 @@ class AgentConfig(BaseModel):
     track: Track
     """external: an LLM outside; internal: a model inside Databricks; local: a small one of our own."""
     tier: Literal["free", "paid"] = "paid"
-    """Whether calls cost money."""
+    """free: a local model, or one that Databricks Free Edition's quota covers; what calls cost, `price` says."""
     note: str = ""
     """What people should know, for example rate limits."""
     labels: LabelSet

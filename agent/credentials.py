@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigError
@@ -14,6 +15,12 @@ class Credentials(BaseSettings):
     """What one provider is reached with."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_line_end(cls, value: object) -> object:
+        """As files and mounted secrets end."""
+        return value.strip() if isinstance(value, str) else value
 
     @classmethod
     def read(cls) -> Self:
@@ -112,5 +119,9 @@ class DatabricksLogin:
 
 
 def normal_host(host: str) -> str:
-    """A workspace address with its scheme and without a slash at the end."""
-    return (host if "://" in host else f"https://{host}").rstrip("/")
+    """A workspace address with its scheme, and without the path and query that a browser shows."""
+    try:
+        parts = urlsplit(host if "://" in host else f"https://{host}")
+    except ValueError:
+        return host  # is refused where it is used
+    return f"{parts.scheme}://{parts.netloc}"

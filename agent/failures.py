@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from agent.records import Outcome
+from agent.redaction import redact
 from agent.transport import Response
 
 Result = TypeVar("Result")
@@ -239,25 +240,28 @@ def error_text(body: bytes) -> str:
     """What an error response says, in the shapes of OpenAI, Anthropic and Databricks; its beginning in any other."""
     try:
         payload = json.loads(body)
-    except ValueError:
-        return body[:SHOWN_CHARS].decode(errors="replace").strip()
+    except (ValueError, RecursionError):
+        payload = body.decode(errors="replace").strip()
     error = payload.get("error", payload) if isinstance(payload, dict) else payload
-    if not isinstance(error, dict):
-        return str(error)[:SHOWN_CHARS]
-    parts = (error.get("code") or error.get("error_code") or error.get("type"), error.get("message"))
-    return ": ".join(str(part) for part in parts if part)[:SHOWN_CHARS]
+    said = str(error)
+    if isinstance(error, dict):
+        parts = (error.get("code") or error.get("error_code") or error.get("type"), error.get("message"))
+        said = ": ".join(str(part) for part in parts if part)
+    whole = said.encode(errors="replace").decode()
+    return redact(whole)[:SHOWN_CHARS]  # in this order, because half a key is not known as one
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """What a Retry-After header asks for, in seconds: a number, a date, or OpenAI's milliseconds; None without one."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
-            return max(float(milliseconds) / 1000, 0.0)
+            seconds = float(milliseconds) / 1000
+            return max(seconds, 0.0) if math.isfinite(seconds) else None
         if not (value := headers.get("retry-after")):
             return None
         if value.replace(".", "", 1).isdigit():
             return float(value)
         moment = parsedate_to_datetime(value)
         return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

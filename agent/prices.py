@@ -45,7 +45,7 @@ class Price(BaseModel):
         """What a call with this usage costs, in USD."""
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write_input is None else self.cache_write_input
-        plain = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+        plain = max(usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens, 0)
         total = (
             plain * self.input
             + usage.cached_input_tokens * cached

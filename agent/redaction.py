@@ -16,10 +16,10 @@ SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credentials|authori
 SHORTEST_SECRET = 8
 SECRET_LIKE = re.compile(
     r"""
-    \bsk-[A-Za-z0-9_-]{12,}                          # OpenAI, Anthropic, LiteLLM
+    (?<=://)[^/\s@]+(?=@)                           # user and password in an address
+    | \bsk-[A-Za-z0-9_-]{12,}                        # OpenAI, Anthropic, LiteLLM
     | \bdapi[0-9a-f]{16,}(-\d+)? | \bdose[0-9a-f]{16,}  # Databricks: personal token, OAuth secret
     | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*  # JSON web token
-    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                # user:password@ in an address
     | (?<=bearer\s)[A-Za-z0-9._~+/=-]{12,}           # a header
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -36,6 +36,7 @@ def redact(text: str) -> str:
 def secret_values() -> list[str]:
     """Values of the environment's secrets, longest first."""
     found = {value for name, value in os.environ.items() if len(value) >= SHORTEST_SECRET and SECRET_NAME.search(name)}
+    found = {value for value in found if value not in REDACTED}
     return sorted(found, key=len, reverse=True)
 
 
@@ -65,7 +66,10 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record; every record passes."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # a wrong call of a library; logging guards its caller against that only later
+            message = f"{record.msg} {record.args}"
         record.msg, record.args = redact(message), None
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = redact(logging.Formatter().formatException(record.exc_info))

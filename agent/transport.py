@@ -5,7 +5,6 @@ reference that the contract tests hold these requests and answers against.
 """
 
 import asyncio
-import atexit
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.background import run
+from agent.background import at_exit
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 
@@ -109,7 +108,7 @@ class Transport:
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:  # a forked process has a loop of its own
-            atexit.register(lambda: run(self.close()))
+            at_exit(self.close)
             self._loop = loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
@@ -128,8 +127,8 @@ class Transport:
         """The proxy of the environment for an address, looked up once for each host."""
         parts = urlsplit(url)
         if parts.netloc not in self._proxies:
-            bypass = proxy_bypass(parts.hostname or "")
-            self._proxies[parts.netloc] = None if bypass else getproxies().get(parts.scheme)
+            proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+            self._proxies[parts.netloc] = f"http://{proxy}" if proxy and "://" not in proxy else proxy
         return self._proxies[parts.netloc]
 
 

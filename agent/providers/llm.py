@@ -9,6 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 from agent.answers import AnswerReader, Reading
 from agent.background import iterate, run
@@ -127,7 +128,9 @@ class LLMProvider(ABC):
     def open(self) -> Endpoint:
         """The endpoint, made when it is first needed. Raises ConfigError as `endpoint` does."""
         if self._known_endpoint is None:
-            self._known_endpoint = self.endpoint()
+            endpoint = self.endpoint()
+            check_address(endpoint.base_url)
+            self._known_endpoint = endpoint
         return self._known_endpoint
 
     async def _classify_all(
@@ -197,7 +200,7 @@ class LLMProvider(ABC):
             raise failed
         try:
             reply = self.wire.reply(json.loads(response.body))
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             record("server_error", None)
             raise CallFailed("server_error", f"the response is not one of this service: {err}") from err
         heard = self._hear(reply)
@@ -207,7 +210,7 @@ class LLMProvider(ABC):
     async def _send(self, body: bytes, deadline: float) -> Response:
         endpoint = self.open()
         url = f"{endpoint.base_url}{endpoint.path}"
-        signed = await asyncio.to_thread(endpoint.headers) if endpoint.may_wait else endpoint.headers()
+        signed = await signed_by(endpoint, deadline)
         wait_s = max(deadline - time.monotonic(), SHORTEST_WAIT_S)
         return await self._transport.request("POST", url, {**signed, **JSON_HEADERS}, body, wait_s)
 
@@ -245,3 +248,25 @@ class LLMProvider(ABC):
                 cost_usd_at_most=None if usage else bound,
             )
         )
+
+
+async def signed_by(endpoint: Endpoint, deadline: float) -> Mapping[str, str]:
+    """Headers for a request made now. Raises Unanswered when they cannot be got, or not until the deadline."""
+    if not endpoint.may_wait:
+        return endpoint.headers()
+    try:
+        async with asyncio.timeout(max(deadline - time.monotonic(), SHORTEST_WAIT_S)):
+            return await asyncio.to_thread(endpoint.headers)
+    except TimeoutError as err:
+        raise Unanswered("no token in time", timed_out=True, sent=False) from err
+
+
+def check_address(url: str) -> None:
+    """Raise ConfigError unless requests can be sent to this address."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{url!r} is no address of a service. Correct the base_url, or the variable that it is from.")

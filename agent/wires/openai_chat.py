@@ -48,4 +48,5 @@ def usage_of(usage: Mapping[str, object]) -> Usage | None:
         count_of(usage, "prompt_tokens"),
         count_of(usage, "completion_tokens"),
         count_of(usage, "prompt_tokens_details", "cached_tokens"),
+        count_of(usage, "prompt_tokens_details", "cache_write_tokens"),
     )

@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -144,6 +146,25 @@ def test_an_unknown_price_is_no_figure(store: MlflowClient, llm: LLMServer, samp
     record = evaluate(candidate("openai", price=None), sample_set)
     assert not {name for name in record.metrics if name.startswith("cost_usd")}
     assert record.metrics["input_tokens"] > 0
+
+
+def test_nobody_but_the_service_is_asked(
+    store: MlflowClient, llm: LLMServer, sample_set: LabeledSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *rest: Any, **named: Any) -> Any:
+        asked.append(host)
+        return look_up(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    record = evaluate(candidate("openai"), sample_set)
+    model = mlflow.pyfunc.load_model(record.model_uri)
+    model.predict({"input": [], "custom_inputs": {"title": "Rates", "content": "held"}})
+    mlflow.flush_trace_async_logging()
+    assert len(llm.requests) == 11
+    assert {host for host in asked if host not in ("127.0.0.1", "localhost")} == set()
 
 
 def test_a_call_that_is_never_answered_is_counted_with_its_upper_bound(
