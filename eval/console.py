@@ -15,6 +15,7 @@ from dotenv import load_dotenv
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from agent.errors import NewsClassifierError
 from agent.redaction import redact, redact_logs, redact_value
@@ -67,6 +68,11 @@ def prepare_process() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="mlflow")
+
+
+def print_wide(table: Table, columns: int) -> None:
+    """Print a table in the width that it needs, even where the terminal is narrower or there is none."""
+    Console(width=max(out.width, columns), highlight=False, markup=False).print(table)
 
 
 def print_json(value: object) -> None:

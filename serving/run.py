@@ -13,7 +13,7 @@ from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
 from eval.candidates import load_candidate
 from eval.commands import RunOptions, evaluate_candidate, run_options, show
-from eval.console import err, json_option, out, print_json
+from eval.console import err, json_option, out, print_json, print_wide
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
@@ -136,7 +136,7 @@ def report_several(results: Sequence[Result], as_json: bool) -> None:
     if as_json:
         print_json({"candidates": [{"agent": result.name, **result_json(result)} for result in results]})
     else:
-        out.print(results_table(results), width=max(out.width, TABLE_WIDTH), crop=False)
+        print_wide(results_table(results), TABLE_WIDTH)
 
 
 def result_json(result: Result) -> dict[str, object]:

@@ -68,7 +68,10 @@ def chosen_candidates(several: Several, provider: str | None, model: str | None)
         return [load_candidate(provider=provider or "openai"), load_candidate(provider="databricks", model=model)]
     if provider or model:
         raise ConfigError("--track all runs every candidate; --provider and --model choose one. Give one of them.")
-    return list(runnable_candidates())
+    found = list(runnable_candidates())
+    if not found:
+        raise ConfigError("No candidate can run. Set a key, see config/.env.example, or run the local track.")
+    return found
 
 
 def runnable_candidates() -> Iterator[AgentConfig]:
