@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Item = TypeVar("Item")
 EXIT_TIMEOUT_S = 1.0
@@ -30,6 +30,31 @@ def background_loop() -> asyncio.AbstractEventLoop:
 def run(work: Coroutine[Any, Any, Item]) -> Item:
     """Do some work in the background loop and wait for it."""
     return asyncio.run_coroutine_threadsafe(work, background_loop()).result()
+
+
+async def in_thread(work: Callable[[], Item]) -> Item:
+    """Do blocking work in a thread that, unlike those of asyncio, does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Item] = loop.create_future()
+
+    def finish(result: Item | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(Item, result))
+
+    def do() -> None:
+        try:
+            result = work()
+        except Exception as err:
+            loop.call_soon_threadsafe(finish, None, err)
+        else:
+            loop.call_soon_threadsafe(finish, result, None)
+
+    threading.Thread(target=do, daemon=True).start()
+    return await done
 
 
 def at_exit(finish: Callable[[], Coroutine[Any, Any, None]]) -> None:

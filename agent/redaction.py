@@ -19,7 +19,7 @@ SECRET_LIKE = re.compile(
     (?<=://)[^/\s@]+(?=@)                           # user and password in an address
     | \bsk-[A-Za-z0-9_-]{12,}                        # OpenAI, Anthropic, LiteLLM
     | \bdapi[0-9a-f]{16,}(-\d+)? | \bdose[0-9a-f]{16,}  # Databricks: personal token, OAuth secret
-    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*  # JSON web token
+    | (?<![\w-])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*  # JSON web token
     | (?<=bearer\s)[A-Za-z0-9._~+/=-]{12,}           # a header
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -35,8 +35,8 @@ def redact(text: str) -> str:
 
 def secret_values() -> list[str]:
     """Values of the environment's secrets, longest first."""
-    found = {value for name, value in os.environ.items() if len(value) >= SHORTEST_SECRET and SECRET_NAME.search(name)}
-    found = {value for value in found if value not in REDACTED}
+    named = (value.strip() for name, value in os.environ.items() if SECRET_NAME.search(name))
+    found = {value for value in named if len(value) >= SHORTEST_SECRET and value not in REDACTED}
     return sorted(found, key=len, reverse=True)
 
 

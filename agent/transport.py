@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.background import at_exit
 
+KEPT_OPEN_S = 30.0
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 
 
@@ -60,8 +61,8 @@ class Transport:
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        """By loop: a forked process has its own, and must leave its parent's alone, also when that would be freed."""
         self._proxies: dict[str, str | None] = {}
 
     async def request(
@@ -102,18 +103,16 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections. Closing twice is allowed."""
-        if self._session:
-            await self._session.close()
+        if session := self._sessions.get(asyncio.get_running_loop()):
+            await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:  # a forked process has a loop of its own
+        if loop not in self._sessions:
             at_exit(self.close)
-            self._loop = loop
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
-            )
-        return self._session
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_OPEN_S)
+            self._sessions[loop] = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._sessions[loop]
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         content = bytearray()

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from agent.answers import AnswerReader, Reading
-from agent.background import iterate, run
+from agent.background import in_thread, iterate, run
 from agent.config import AgentConfig
 from agent.errors import ConfigError, ProviderError
 from agent.failures import CallFailed, FailurePolicy, failure
@@ -32,6 +32,8 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 SHORTEST_WAIT_S = 0.001
 NO_TOKENS = Usage(0, 0)
 """Of a call that did not reach the model."""
+NO_LIST = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a list of models that is none raises."""
 NO_ANSWER = "(no answer)"
 """Stands for an empty answer when it is quoted back; services refuse empty messages."""
 
@@ -122,7 +124,7 @@ class LLMProvider(ABC):
             if response.status != HTTPStatus.OK:
                 raise failure(response, self.advice)
             return sorted(self.model_names(json.loads(response.body)))
-        except (Unanswered, CallFailed, ValueError, KeyError, TypeError) as err:
+        except (Unanswered, CallFailed, *NO_LIST) as err:
             raise ProviderError(redact(f"{url} did not list its models: {err}")) from err
 
     def open(self) -> Endpoint:
@@ -256,7 +258,7 @@ async def signed_by(endpoint: Endpoint, deadline: float) -> Mapping[str, str]:
         return endpoint.headers()
     try:
         async with asyncio.timeout(max(deadline - time.monotonic(), SHORTEST_WAIT_S)):
-            return await asyncio.to_thread(endpoint.headers)
+            return await in_thread(endpoint.headers)
     except TimeoutError as err:
         raise Unanswered("no token in time", timed_out=True, sent=False) from err
 
