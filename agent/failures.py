@@ -223,7 +223,9 @@ def failure(response: Response, advice: Callable[[int], str]) -> CallFailed:
     said = error_text(response.body)
     message = f"status {response.status}{f': {said}' if said else ''}"
     if response.status == HTTPStatus.TOO_MANY_REQUESTS and QUOTA_USED_UP in said:
-        return CallFailed("rejected", f"{message}. Look at the plan and billing of the account.", same_for_all=True)
+        return CallFailed(
+            "rejected", f"{message.rstrip('.')}. Look at the plan and billing of the account.", same_for_all=True
+        )
     if response.status in RATE_LIMITS:
         return CallFailed("rate_limited", message, retry_after_s(response.headers))
     if response.status == HTTPStatus.REQUEST_TIMEOUT:
@@ -231,7 +233,7 @@ def failure(response: Response, advice: Callable[[int], str]) -> CallFailed:
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return CallFailed("server_error", message, retry_after_s(response.headers))
     if response.status in SAME_FOR_ALL:
-        advised = f"{message}. {advice(response.status)}"
+        advised = f"{message.rstrip('.')}. {advice(response.status)}"
         return CallFailed("rejected", advised, same_for_all=True, status=response.status)
     return CallFailed("rejected", message)
 

@@ -15,6 +15,7 @@ from agent.records import Article
 AnswerFormat = Literal["json_schema", "lines"]
 """How a model is asked to answer: as JSON that its schema forces on it, or as two lines."""
 VARIABLE = re.compile(r"{{(\w+)}}")
+DELIMITED = re.compile(r"<\w+>.*{{content}}.*</\w+>", re.DOTALL)
 SYSTEM_VARIABLES = frozenset({"categories", "sentiments", "answer_format"})
 USER_VARIABLES = frozenset({"title", "content"})
 AGAIN_VARIABLES = frozenset({"problem"})
@@ -65,6 +66,8 @@ class PromptTemplate(BaseModel):
                 raise ValueError(
                     f"{field!r} must use exactly {sorted(wanted)} as {{{{name}}}}, it uses {sorted(found)}"
                 )
+        if not DELIMITED.search(self.user):
+            raise ValueError("'user' must have the article between tags such as <article> and </article>")
         return self
 
     @property

@@ -6,7 +6,8 @@ from agent.credentials import AnthropicCredentials
 from agent.providers.llm import Endpoint, LLMProvider
 from agent.wires.anthropic_messages import AnthropicMessages
 
-API_VERSION = "2023-06-01"
+API_VERSION = "2026-10-21"
+"""That of the official SDK, which the tests compare; from it on the API refuses sampling parameters."""
 
 
 class AnthropicProvider(LLMProvider):

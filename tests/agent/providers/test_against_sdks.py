@@ -122,6 +122,7 @@ def test_the_sdk_sends_the_same_request(
     assert json.loads(theirs.content) == ours.body
     for name in ("authorization", "content-type"):
         assert theirs.headers[name] == ours.headers[name]
+    assert theirs.headers.get("anthropic-version") == ours.headers.get("anthropic-version")
     assert ("x-api-key" in theirs.headers) == ("x-api-key" in ours.headers)
 
 
