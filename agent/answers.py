@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
 from agent.prompt import AnswerFormat
+from agent.redaction import redact
 
 LINE = re.compile(r"^[ \t>*_#-]*(category|sentiment)[ \t*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 DECORATION = " \t\r*_"
@@ -96,5 +97,5 @@ def fields_of_lines(text: str) -> Mapping[str, object] | str:
 
 def shown(value: object) -> str:
     """A value in quotes, cut to a length that fits a message."""
-    text = str(value)
+    text = redact(str(value))
     return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")

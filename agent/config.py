@@ -1,6 +1,5 @@
 """What one candidate is: provider, model, labels and parameters, from its file or from a logged model."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -89,7 +88,7 @@ class AgentConfig(BaseModel):
         """A configuration is logged and shown to everyone, so a key in it is refused before it is read."""
         if isinstance(content, dict):
             for field, value in content.items():
-                if isinstance(value, str | dict | list) and holds_secret(json.dumps(value, default=str)):
+                if holds_secret({field: value.model_dump(mode="json") if isinstance(value, BaseModel) else value}):
                     raise SecretInConfig(field)
         return content
 

@@ -7,19 +7,23 @@ like a key, so that one that was never in this environment (quoted by a provider
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 REDACTED = "[redacted]"
 SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credentials|authorization)$", re.IGNORECASE)
 """Names of variables and fields that hold secrets; `max_tokens` is none."""
 SHORTEST_SECRET = 8
+LOGGERS = ("", "mlflow", "uvicorn", "uvicorn.access")
+KEPT_BY_SPANS = ("mlflow.spanInputs", "mlflow.spanOutputs")
 SECRET_LIKE = re.compile(
     r"""
-    (?<=://)[^/\s@]+(?=@)                           # user and password in an address
-    | \bsk-[A-Za-z0-9_-]{12,}                        # OpenAI, Anthropic, LiteLLM
-    | \bdapi[0-9a-f]{16,}(-\d+)? | \bdose[0-9a-f]{16,}  # Databricks: personal token, OAuth secret
-    | (?<![\w-])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*  # JSON web token
+    (?<=://)(?:[^/\s:@"'<>]{0,100}:(?!\d+/)[^\s"'<>]{0,200}|[^/\s@]+)(?=@)  # user and password in an address
+    | (?:(?<=[?&]key=)|(?<=api_key=)|(?<=api-key=)|(?<=token=)|(?<=password=))[^&\s"'\#]{8,}  # a key in its query
+    | (?:\b|(?<=\\[nrt]))sk-[A-Za-z0-9_-]{12,}      # OpenAI, Anthropic, LiteLLM; \n may be spelt out before any of them
+    | (?:\b|(?<=\\[nrt]))(?:dapi[0-9a-f]{16,}(-\d+)?|dose[0-9a-f]{16,})  # Databricks: personal token, OAuth secret
+    | (?:(?<![\w-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*  # JSON web token
+    | (?<=basic\s)(?=[A-Za-z]*[0-9+/=])[A-Za-z0-9+/=]{12,}  # a header
     | (?<=bearer\s)[A-Za-z0-9._~+/=-]{12,}           # a header
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -28,7 +32,12 @@ SECRET_LIKE = re.compile(
 
 def redact(text: str) -> str:
     """The text with every secret in it replaced."""
-    for value in secret_values():
+    return without(secret_values(), text)
+
+
+def without(secrets: Sequence[str], text: str) -> str:
+    """The text without these secrets and whatever looks like one."""
+    for value in secrets:
         text = text.replace(value, REDACTED)
     return SECRET_LIKE.sub(REDACTED, text)
 
@@ -40,20 +49,29 @@ def secret_values() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def holds_secret(text: str) -> bool:
-    """Whether there is a secret in the text."""
-    return redact(text) != text
+def holds_secret(value: Any) -> bool:
+    """Whether there is a secret in a text, or in JSON-like data."""
+    return bool(redact_value(value) != value)
 
 
 def redact_value(value: Any) -> Any:
     """JSON-like data with every secret in it replaced; what stands under `api_key`, `authorization`, ... goes whole."""
+    return _redact_value(secret_values(), value)
+
+
+def _redact_value(secrets: Sequence[str], value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return without(secrets, value)
     if isinstance(value, Mapping):
-        return {key: REDACTED if is_secret(key, inner) else redact_value(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(redact_value, value)) if type(value) in (list, tuple) else value
-    return value
+        return {
+            _redact_value(secrets, key): REDACTED if is_secret(key, inner) else _redact_value(secrets, inner)
+            for key, inner in value.items()
+        }
+    if type(value) not in (list, tuple):
+        return value
+    if len(value) == 2 and is_secret(*value):  # a header among the items of headers
+        return type(value)((value[0], REDACTED))
+    return type(value)(_redact_value(secrets, inner) for inner in value)
 
 
 def is_secret(name: object, value: object) -> bool:
@@ -66,6 +84,9 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record; every record passes."""
+        if record.name == "uvicorn.access":  # its formatter needs the arguments
+            record.args = redact_value(record.args)
+            return True
         try:
             message = record.getMessage()
         except Exception:  # a wrong call of a library; logging guards its caller against that only later
@@ -78,10 +99,10 @@ class RedactingFilter(logging.Filter):
 
 def redact_logs() -> None:
     """Redact everything that the handlers of the root logger and of MLflow's write. Doing it twice changes nothing."""
-    for logger in (logging.getLogger(), logging.getLogger("mlflow"), logging.getLogger("uvicorn")):
-        for handler in logger.handlers:
-            if not any(isinstance(known, RedactingFilter) for known in handler.filters):
-                handler.addFilter(RedactingFilter())
+    handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
+    for handler in [*handlers, *filter(None, [logging.lastResort])]:
+        if not any(isinstance(known, RedactingFilter) for known in handler.filters):
+            handler.addFilter(RedactingFilter())
 
 
 def redact_traces() -> None:
@@ -100,5 +121,17 @@ def redact_span(span: Any) -> None:
     if span.outputs is not None:
         span.set_outputs(redact_value(span.outputs))
     for name, value in (span.attributes or {}).items():
-        if not name.startswith("mlflow.") and (clean := redact_value({name: value})[name]) != value:
+        if name not in KEPT_BY_SPANS and (clean := redact_value({name: value})[name]) != value:
             span.set_attribute(name, clean)
+    redact_events(span._span)
+
+
+def redact_events(span: Any) -> None:
+    """Take secrets out of the events of a span, exceptions among them, and out of its status; neither has a setter."""
+    from opentelemetry.sdk.trace import Event
+    from opentelemetry.trace import Status
+
+    events = [Event(event.name, redact_value(dict(event.attributes or {})), event.timestamp) for event in span._events]
+    span._events = type(span._events).from_seq(span._limits.max_events, events)
+    if span.status.description:
+        span._status = Status(span.status.status_code, redact(span.status.description))

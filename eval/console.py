@@ -52,6 +52,8 @@ class Group(click.Group):
         prepare_process()
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:  # it quotes what was given
+            raise click.UsageError(redact(error.format_message()), error.ctx) from None
         except NewsClassifierError as error:
             err.print(f"Error: {error}", soft_wrap=True)
             ctx.exit(error.exit_code)
@@ -64,6 +66,7 @@ def prepare_process() -> None:
     """Read `config/.env`, keep secrets out of logs and traces, and MLflow's informational messages out of the way."""
     load_dotenv(ENV_FILE)
     os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")  # or MLflow looks prices up in the network
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password, and breaks --json
     redact_logs()
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)

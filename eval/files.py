@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from agent.labels import TASKS, UNKNOWN
-from agent.redaction import redact
+from agent.redaction import redact_value
 from eval.charts import draw_confusion, draw_curves
 from eval.metrics.quality import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
@@ -19,8 +19,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> None:
     """Write every file of an evaluation but `evaluation.json` into `folder`."""
     table = prediction_table(predictions)
-    lines = table.to_csv(index=False, quoting=csv.QUOTE_MINIMAL)
-    (folder / "predictions.csv").write_text(redact(lines), encoding="utf-8", newline="")
+    table.to_csv(folder / "predictions.csv", index=False, quoting=csv.QUOTE_MINIMAL)
     records = [
         {
             "id": row.id,
@@ -31,7 +30,7 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
         for row, answer in predictions
     ]
     (folder / "predictions.json").write_text(
-        redact(json.dumps(records, ensure_ascii=False, indent=1)), encoding="utf-8"
+        json.dumps(redact_value(records), ensure_ascii=False, indent=1), encoding="utf-8"
     )
     report = classification_report(outcomes)
     report.to_csv(folder / "classification_report.csv", index=False)
@@ -47,8 +46,8 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
 
 
 def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """One row for each article; text that a spreadsheet would run as a formula is made inert."""
-    return pd.DataFrame([_table_row(prediction) for prediction in predictions])
+    """One row for each article, without secrets; text that a spreadsheet would run as a formula is made inert."""
+    return pd.DataFrame(redact_value([_table_row(prediction) for prediction in predictions]))
 
 
 def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:

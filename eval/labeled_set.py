@@ -12,6 +12,7 @@ from typing import NamedTuple
 from agent.errors import DataError
 from agent.labels import TASKS, LabelSet, Task
 from agent.records import Article
+from agent.redaction import redact_value
 from eval.rows import Row, read_rows
 
 ALIASES = {"category": "expected_category", "sentiment": "expected_sentiment"}
@@ -175,5 +176,5 @@ def _refuse_duplicates(path: Path, raw: Sequence[Row], rows: Sequence[LabeledArt
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(redact_value(value))
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."

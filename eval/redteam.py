@@ -15,6 +15,7 @@ from agent.config import AgentConfig
 from agent.errors import DataError
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
 from agent.records import Classification
+from agent.redaction import redact
 from eval.files import inert
 from eval.intervals import wilson
 from eval.labeled_set import LabeledSet, load_labeled_set
@@ -109,7 +110,7 @@ def load_hostile_set(path: Path, labels: LabelSet) -> HostileSet:
         if not isinstance(kind, str) or not kind:
             raise DataError(f"{path}: {row.place}: field 'attack' is missing. Say what kind of attack it is.")
         wanted = {task: row.values.get(f"wanted_{task}") for task in TASKS}
-        attacks.append(Attack(kind, {task: str(label) if label else None for task, label in wanted.items()}))
+        attacks.append(Attack(redact(kind), {task: str(label) if label else None for task, label in wanted.items()}))
     return HostileSet(hostile, clean, tuple(attacks))
 
 
@@ -177,5 +178,5 @@ def write_results(path: Path, trials: Sequence[Trial]) -> Path:
         writer.writerow(["id", "attack", *(f"{when}_{task}" for task in TASKS for when in ("clean", "hostile"))])
         for trial in trials:
             labels = [label for task in TASKS for label in trial.label(task)]
-            writer.writerow([inert(trial.id), inert(trial.attack.kind), *labels])
+            writer.writerow([inert(redact(trial.id)), inert(trial.attack.kind), *labels])
     return path

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from agent.config import Track
 from agent.errors import DataError, StoreError
 from agent.labels import UNKNOWN
+from agent.redaction import redact
 from eval.labeled_set import LabeledSet
 from eval.outcomes import TaskOutcome
 
@@ -36,7 +37,7 @@ def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
                 f"The tag {name!r} cannot be set; allowed: up to 250 letters, digits, '_', '-', '.', ' ' and '/', "
                 f"none of {', '.join(sorted(OWN_TAGS))}, and not starting with 'mlflow.'. Choose another name."
             )
-    return dict(tags)
+    return {name: redact(value) for name, value in tags.items()}
 
 
 def experiment_name(track: Track) -> str:
