@@ -117,10 +117,11 @@ def test_a_wrong_key_ends_the_run_after_a_few_calls(
     store: MlflowClient, llm: LLMServer, sample_set: LabeledSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-0123456789abcdef")
+    llm.behaviour = Behaviour(latency_s=0.2)
     with pytest.raises(ProviderError, match="OPENAI_API_KEY") as raised:
         evaluate(candidate("openai"), sample_set, concurrency=2)
     assert "sk-wrong" not in str(raised.value)
-    assert len(llm.requests) <= 4
+    assert len(llm.requests) <= 6
     [run] = store.search_runs([store.get_experiment_by_name("news-classifier-external").experiment_id])
     assert run.info.status == "FAILED"
 
