@@ -1,11 +1,13 @@
 """What one candidate is: provider, model, labels and parameters, from its file or from a logged model."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from agent.credentials import ADDRESS
 from agent.errors import ConfigError
 from agent.failures import RetrySettings
 from agent.labels import LabelSet
@@ -58,7 +60,7 @@ class AgentConfig(BaseModel):
     """What an LLM is told; in a file, the path of the YAML file that holds it."""
     price: Price | None = None
     """What the model's tokens cost; in a file, `prices` names the table that it is looked up in."""
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$")
+    base_url: str | None = Field(default=None, pattern=ADDRESS)
     """Address of the service, where it is not the provider's own."""
     answer_format: AnswerFormat = "json_schema"
     """`lines` for a model that cannot be held to a JSON schema."""
@@ -73,11 +75,22 @@ class AgentConfig(BaseModel):
     retries: RetrySettings = RetrySettings()
     """How the provider's failures are waited out."""
     max_concurrency: int = Field(default=16, ge=1, le=1000)
-    """Calls in flight at most, unless a caller says otherwise."""
+    """Calls in flight at most for one request, unless a caller says otherwise."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _price_is_this_models(cls, content: Any) -> Any:
+        """The price of another model, left over when the model is changed on loading, is no price of this one."""
+        price = content.get("price") if isinstance(content, dict) else None
+        whose = (price.get("provider"), price.get("model")) if isinstance(price, dict) else None
+        if whose and whose != (content.get("provider"), content.get("model")):
+            return {**content, "price": None}
+        return content
 
     @field_validator("params")
     @classmethod
     def _params_are_of_the_model(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        json.dumps(value, allow_nan=False)  # raises ValueError for a number that is none
         if taken := sorted(set(value) & OWN_PARAMS):
             raise ValueError(f"{taken} cannot be set here; allowed are parameters of the model such as temperature")
         return value
@@ -118,8 +131,8 @@ class AgentConfig(BaseModel):
         for name, model in (("labels", LabelSet), ("prompt", PromptTemplate), ("prices", PriceTable)):
             if isinstance(place := content.get(name), Path):
                 content[name] = parse_settings(read_yaml(place), model, place)
-        if isinstance(prices := content.get("prices"), PriceTable):
-            del content["prices"]
+        if "prices" in content:
+            prices = parse_settings(content.pop("prices"), PriceTable, f"{path}: prices")
             content["price"] = prices.of(str(content.get("provider")), str(content.get("model")))
         return parse_settings(content, cls, path)
 

@@ -1,5 +1,6 @@
 """Keys and addresses of the providers, from the environment and from nowhere else."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from agent.errors import ConfigError
 from agent.transport import Unanswered
 
+ADDRESS = r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$"
+"""Of a service, without user, query and fragment, in which keys can hide."""
+
 
 class Credentials(BaseSettings):
     """What one provider is reached with."""
@@ -19,8 +23,12 @@ class Credentials(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _without_line_end(cls, value: object) -> object:
-        """As files and mounted secrets end."""
-        return value.strip() if isinstance(value, str) else value
+        """Files and mounted secrets end with one; inside, no header can carry it."""
+        if not isinstance(value, str):
+            return value
+        if not value.strip().isprintable():
+            raise ValueError("it holds a line end or another control character")
+        return value.strip()
 
     @classmethod
     def read(cls) -> Self:
@@ -37,7 +45,7 @@ class Credentials(BaseSettings):
             problem = "is not set" if first["type"] == "missing" else f"is wrong: {first['msg']}"
             raise ConfigError(
                 f"{variable} {problem}. Set it in the environment or in config/.env (see config/.env.example)."
-            ) from err
+            ) from None  # whose text quotes the values
 
 
 class OpenAICredentials(Credentials):
@@ -46,7 +54,7 @@ class OpenAICredentials(Credentials):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
     api_key: SecretStr
-    base_url: str = Field(default="https://api.openai.com/v1", pattern=r"^https?://")
+    base_url: str = Field(default="https://api.openai.com/v1", pattern=ADDRESS)
 
 
 class AnthropicCredentials(Credentials):
@@ -55,7 +63,7 @@ class AnthropicCredentials(Credentials):
     model_config = SettingsConfigDict(env_prefix="ANTHROPIC_")
 
     api_key: SecretStr
-    base_url: str = Field(default="https://api.anthropic.com", pattern=r"^https?://")
+    base_url: str = Field(default="https://api.anthropic.com", pattern=ADDRESS)
 
 
 class DatabricksCredentials(Credentials):
@@ -111,8 +119,9 @@ class DatabricksLogin:
             config = Config(http_timeout_seconds=self.TIMEOUT_S, retry_timeout_seconds=self.TIMEOUT_S)
             config.authenticate()
         except Exception as err:
+            problem = str(err) if os.environ.get("DATABRICKS_HOST") else "there is neither an address nor a profile"
             raise ConfigError(
-                f"Databricks cannot be signed in to: {err}. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or "
+                f"Databricks cannot be signed in to: {problem}. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or "
                 "DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, in the environment or in config/.env."
             ) from err
         return config

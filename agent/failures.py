@@ -35,6 +35,8 @@ RATE_LIMITS = (HTTPStatus.TOO_MANY_REQUESTS, 529)
 """529 is Anthropic's word for an overload."""
 SAME_FOR_ALL = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """Status codes that say nothing about the article."""
+GAVE_UP = (HTTPStatus.GATEWAY_TIMEOUT,)
+"""Status codes after which the model may have answered all the same."""
 QUOTA_USED_UP = "insufficient_quota"
 """OpenAI's code for an account without credit, which comes with the status of a rate limit and does not pass."""
 SHOWN_CHARS = 300
@@ -84,6 +86,8 @@ class RetrySettings(BaseModel):
     """Failures in a row, over all callers, after which the provider is left alone."""
     pause_s: float = Field(default=10.0, gt=0)
     """How long it is left alone before one caller may try again."""
+    outage_s: float = Field(default=120.0, ge=0)
+    """How long a long run waits for a provider that answered before and is down now; then the run ends."""
 
 
 class CircuitBreaker:
@@ -102,6 +106,7 @@ class CircuitBreaker:
         self._probing = False
         self._failed_probes = 0
         self._last_answer = -math.inf
+        self._last_failure = ""
 
     @property
     def is_open(self) -> bool:
@@ -110,8 +115,10 @@ class CircuitBreaker:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it was still down when asked again, more than once."""
-        return self._failed_probes >= HOPELESS_PROBES
+        """Whether waiting is over: it never answered and was asked again more than once, or is down for long."""
+        if math.isinf(self._last_answer):
+            return self._failed_probes >= HOPELESS_PROBES
+        return self.is_open and self._clock() - self._last_answer > self._settings.outage_s
 
     def check(self) -> None:
         """Pass, or raise CallFailed while the provider is left alone."""
@@ -119,13 +126,14 @@ class CircuitBreaker:
             return
         wait_s = self._open_until - self._clock()
         if wait_s > 0:
-            message = f"the provider is down and is not asked again for {wait_s:.0f} s"
-            raise CallFailed("connection_error", message, PROBE_WAIT_S if self._probing else wait_s)
+            message = f"the provider is down ({self._last_failure}) and is not asked again for {wait_s:.0f} s"
+            patience_s = PROBE_WAIT_S if self._probing else wait_s
+            raise CallFailed("connection_error", message, patience_s, same_for_all=self.is_hopeless)
         self._probing = True  # this caller asks, the others wait for what it finds
         self._open_until = self._clock() + self._settings.pause_s
 
-    def record(self, outcome: Outcome) -> None:
-        """Take note of what became of a call that was made."""
+    def record(self, outcome: Outcome, message: str = "") -> None:
+        """Take note of what became of a call that was made, and why it failed."""
         if outcome not in DOWN:
             self._failures = self._failed_probes = 0
             self._probing, self._open_until = False, None
@@ -133,6 +141,7 @@ class CircuitBreaker:
             return
         self._failures += 1
         self._failed_probes += self._probing
+        self._last_failure = message
         if self._probing or self._failures >= self._settings.open_after:
             self._open()
 
@@ -191,7 +200,7 @@ class FailurePolicy:
         try:
             result = await attempt()
         except CallFailed as failed:
-            self.breaker.record(failed.outcome)
+            self.breaker.record(failed.outcome, str(failed))
             raise
         self.breaker.record("ok")
         return result
@@ -205,11 +214,11 @@ class FailurePolicy:
         """The provider's Retry-After where it gave one, a growing random time otherwise; neither for all alike."""
         failed = state.outcome.exception() if state.outcome else None
         assert isinstance(failed, CallFailed)
-        if failed.outcome == "timeout":  # enough was waited already
+        if failed.outcome == "timeout" and failed.status is None:  # enough was waited already
             return random.uniform(0, self._settings.first_wait_s / 2)
         asked = failed.retry_after_s
-        if asked is None:
-            return float(self._backoff(state))
+        if asked is None or asked < self._settings.first_wait_s:
+            return max(asked or 0.0, float(self._backoff(state)))
         return min(asked, self._settings.longest_retry_after_s) * random.uniform(1, 1 + SPREAD)
 
 
@@ -229,9 +238,9 @@ def failure(response: Response, advice: Callable[[int], str]) -> CallFailed:
     if response.status in RATE_LIMITS:
         return CallFailed("rate_limited", message, retry_after_s(response.headers))
     if response.status == HTTPStatus.REQUEST_TIMEOUT:
-        return CallFailed("timeout", message)
+        return CallFailed("timeout", message, status=response.status)
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return CallFailed("server_error", message, retry_after_s(response.headers))
+        return CallFailed("server_error", message, retry_after_s(response.headers), status=response.status)
     if response.status in SAME_FOR_ALL:
         advised = f"{message.rstrip('.')}. {advice(response.status)}"
         return CallFailed("rejected", advised, same_for_all=True, status=response.status)

@@ -20,9 +20,10 @@ def code_hash(package: Path = PACKAGE) -> str:
 
 
 def config_hash(config: AgentConfig) -> str:
-    """sha256 of what decides the labels: neither paths, nor the price, nor the prompt's number in a registry."""
+    """sha256 of what decides the labels: not of paths, names, notes, prices, waits, or a prompt's number."""
     settings = config.to_model_config()
-    del settings["price"]
+    for name in ("name", "note", "tier", "price", "timeouts", "retries", "max_concurrency"):
+        del settings[name]
     if isinstance(prompt := settings["prompt"], dict):
         del prompt["version"]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

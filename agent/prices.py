@@ -1,9 +1,9 @@
 """What tokens cost. A price that is not known stays unknown; it is never 0."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TOKENS_PER_PRICE = 1_000_000
 
@@ -24,7 +24,7 @@ class Usage(NamedTuple):
 class Price(BaseModel):
     """The price of one model, in USD per million tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     provider: str
     model: str
@@ -71,6 +71,13 @@ class PriceTable(BaseModel):
     source: str
     """Where they were looked up."""
     prices: tuple[Price, ...]
+
+    @model_validator(mode="after")
+    def _models_are_distinct(self) -> Self:
+        names = [(price.provider, price.model) for price in self.prices]
+        if twice := sorted({f"{provider}:{model}" for provider, model in names if names.count((provider, model)) > 1}):
+            raise ValueError(f"there are two prices of {', '.join(twice)}; keep one")
+        return self
 
     def of(self, provider: str, model: str) -> Price | None:
         """The price of a model, with its date and source; None where it is not known."""

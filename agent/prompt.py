@@ -23,6 +23,7 @@ MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 KEPT_CONTROLS = "\n\t"
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 """Unicode categories of characters that nobody sees: controls, formats, surrogates, private and unassigned ones."""
+LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 ALSO_INVISIBLE = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -114,6 +115,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 def as_data(text: str) -> str:
     """Text of an article as it stands in the prompt: without invisible characters, its markup escaped."""
     if not text.isascii() or not text.isprintable():
+        text = LINE_END.sub("\n", text)
         seen = (sign for sign in text if sign in KEPT_CONTROLS or unicodedata.category(sign) not in INVISIBLE)
         text = ALSO_INVISIBLE.sub("", "".join(seen))
     return text.translate(MARKUP)

@@ -63,8 +63,8 @@ class Call(BaseModel):
     """For a call whose tokens nobody reported, such as one that was never answered: the most that it can cost."""
 
 
-ErrorType = Literal["invalid_article", "provider_error", "rejected"]
-"""Whose fault it is; `rejected` is a key, endpoint, model or permission that is wrong for every article."""
+ErrorType = Literal["invalid_article", "provider_error", "rejected", "unavailable"]
+"""What is wrong. `rejected`: a key, endpoint, model or permission; `unavailable`: a provider that is down for long."""
 
 
 class ArticleError(BaseModel):

@@ -17,6 +17,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 """The candidate that stands for a provider, unless a model is named."""
 TRACKS: Mapping[str, Track] = {"openai": "external", "anthropic": "external", "databricks": "internal"}
+"""The LLM providers, and the track of their models that have no file."""
 SHARED = {"labels": "../labels.yaml", "prompt": "../prompts/zero-shot.yaml", "prices": "../prices.yaml"}
 
 
@@ -46,12 +47,15 @@ def named_candidate(provider: str | None, model: str | None) -> AgentConfig:
         raise ConfigError(f"Unknown provider {provider!r}. Available: {', '.join(sorted(DEFAULTS))}.")
     if model is None:
         return AgentConfig.from_file(AGENTS_FOLDER / f"{DEFAULTS[provider or 'sklearn']}.yaml")
-    found = [config for config in all_candidates() if config.model == model and provider in (None, config.provider)]
+    known = [config for config in all_candidates() if config.model == model]
+    found = [config for config in known if provider in (None, config.provider)]
     if found:
         return found[0]
+    if known:
+        raise ConfigError(f"{model!r} is a model of {known[0].provider!r} ({known[0].name}), not of {provider!r}.")
     if provider is None or provider not in TRACKS:
-        known = ", ".join(sorted(TRACKS))
-        raise ConfigError(f"No file in {AGENTS_FOLDER} has the model {model!r}. Say whose it is: --provider, {known}.")
+        names = ", ".join(sorted(TRACKS))
+        raise ConfigError(f"No file in {AGENTS_FOLDER} has the model {model!r}. Say whose it is: --provider, {names}.")
     name = re.sub(r"[^a-z0-9]+", "-", f"{TRACKS[provider]}-{model}".lower()).strip("-")[:63]
     settings = {"name": name, "provider": provider, "model": model, "track": TRACKS[provider], **SHARED}
     return AgentConfig.from_settings(settings, AGENTS_FOLDER / f"{name}.yaml")

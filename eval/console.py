@@ -3,7 +3,10 @@
 import json
 import logging
 import os
+import signal
 import sys
+import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +63,11 @@ class Group(click.Group):
         except MlflowException as error:
             err.print(f"Error: MLflow could not do it: {redact(' '.join(str(error).split()))}", soft_wrap=True)
             ctx.exit(COULD_NOT_BE_DONE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            err.print(f"{redact(traceback.format_exc())}\nError: a defect: {type(error).__name__}", soft_wrap=True)
+            ctx.exit(COULD_NOT_BE_DONE)
 
 
 def prepare_process() -> None:
@@ -68,9 +76,12 @@ def prepare_process() -> None:
     os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")  # or MLflow looks prices up in the network
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password, and breaks --json
     redact_logs()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that a run ends FAILED
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="mlflow")
+    for library in ("mlflow", "sklearn"):
+        warnings.filterwarnings("ignore", module=library)
 
 
 def print_wide(table: Table, columns: int) -> None:

@@ -51,7 +51,12 @@ class Lifecycle(BaseModel):
     def of(self, provider: str, model: str) -> Retirement | None:
         """The announced end of a model; None where none is known."""
         return next(
-            (known for known in self.models if known.provider == provider and model in (known.model, *known.aliases)),
+            (
+                known
+                for known in self.models
+                if known.provider == provider
+                and model.casefold() in (known.model.casefold(), *map(str.casefold, known.aliases))
+            ),
             None,
         )
 

@@ -1,8 +1,10 @@
 """Logs the agent as code: the `agent` package, its configuration and, for the local track, the trained model."""
 
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def log_agent(config: AgentConfig) -> ModelInfo:
 
     The package is copied first, so that what is logged is the same bytes whatever Python left beside them.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, without_bytecode():
         package, model = Path(scratch) / "agent", Path(scratch) / LOCAL_MODEL
         shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
         if config.artifact:
@@ -59,6 +61,16 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             resources=databricks_resources(config),
         )
         return logged
+
+
+@contextmanager
+def without_bytecode() -> Iterator[None]:
+    """Keep Python from putting compiled files beside the code that MLflow tries and then copies."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def databricks_resources(config: AgentConfig) -> list[Resource]:

@@ -1,7 +1,7 @@
 """Runs one candidate over a labelled set and logs everything to one MLflow run."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.files import write_files
 from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
-from eval.metrics import all_figures, flatten
+from eval.metrics import all_figures, answers, cost, flatten
 from eval.outcomes import Prediction, task_outcomes
 from eval.prompts import register_prompt
 from eval.tracking import (
@@ -33,6 +33,10 @@ from eval.tracking import (
 
 Progress = Callable[[int, int], None]
 """Called with the number of articles answered and the number of all."""
+FOR_ALL = ("rejected", "unavailable")
+"""Errors that most likely come to every further article."""
+ENOUGH_REFUSALS = 5
+"""So many of them in a row end a run that had answers; a single one can be about its article."""
 EVALUATION_FILE = "evaluation.json"
 
 
@@ -105,16 +109,30 @@ def predict(config: AgentConfig, dataset: LabeledSet, concurrency: int | None, p
     """
     articles = [row.article for row in dataset.rows]
     pace = Pace(concurrency or config.max_concurrency, patient=True, one_by_one=True)
-    answers: dict[int, Classification] = {}
-    for index, answer in NewsClassifierAgent(config).classify(articles, pace):
-        if answer.error and answer.error.type == "rejected":
-            raise ProviderError(answer.error.message)
-        answers[index] = answer
-        progress(len(answers), len(articles))
-    if all(answer.error for answer in answers.values()):
-        first = answers[0].error
-        raise ProviderError(f"None of {len(answers):,} articles was answered. The first: {first and first.message}")
-    return [Prediction(row, answers[index]) for index, row in enumerate(dataset.rows)]
+    got: dict[int, Classification] = {}
+    refused_in_a_row = 0
+    try:
+        for index, answer in NewsClassifierAgent(config).classify(articles, pace):
+            got[index] = answer
+            progress(len(got), len(articles))
+            ended = answer.error is not None and answer.error.type in FOR_ALL
+            refused_in_a_row = refused_in_a_row + 1 if ended else 0
+            nothing_yet = all(known.error for known in got.values())
+            if answer.error and ended and (nothing_yet or refused_in_a_row >= ENOUGH_REFUSALS):
+                raise ProviderError(answer.error.message)
+        if all(answer.error for answer in got.values()):
+            first = got[0].error
+            raise ProviderError(f"None of {len(got):,} articles was answered. The first: {first and first.message}")
+    except BaseException:
+        log_what_was_paid([Prediction(dataset.rows[index], answer) for index, answer in got.items()])
+        raise
+    return [Prediction(row, got[index]) for index, row in enumerate(dataset.rows)]
+
+
+def log_what_was_paid(predictions: Sequence[Prediction]) -> None:
+    """Log calls, tokens, cost and failures of a run that ends early, for what was answered of it."""
+    if predictions:
+        mlflow.log_metrics(flatten({**answers.measure(predictions), **cost.measure(predictions)}))
 
 
 def candidate_record(config: AgentConfig, answer: Classification) -> CandidateRecord:

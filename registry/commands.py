@@ -8,13 +8,14 @@ from mlflow.tracking import MlflowClient
 
 from agent.champion import registered_model_name
 from agent.settings import read_settings
-from eval.console import Group, err, json_option, out, path_option, print_json
+from eval.console import Group, err, json_option, out, path_option, print_json, print_wide
 from eval.store import open_store
 from registry.gates import GatesConfig
 from registry.register import Approval, Proposal, Registration, read_evaluation, register
 from registry.render import registration_json, registration_lines, status_json, status_reasons, status_table
 from registry.versions import Registry
 
+TABLE_WIDTH = 100
 GATES_FILE = Path("config/gates.yaml")
 gates_option = path_option("--gates", "gates_file", GATES_FILE, "The gates.")
 approval_option = click.option("--require-approval", is_flag=True, help="Ask a person before an alias is given.")
@@ -52,7 +53,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(status_json(name, snapshot))
     elif snapshot.versions:
-        out.print(status_table(name, snapshot))
+        print_wide(status_table(name, snapshot), TABLE_WIDTH)
         for line in status_reasons(snapshot):
             out.print(line, soft_wrap=True)
         out.print("Tracks: A external, B inside Databricks, C local.")

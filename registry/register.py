@@ -147,9 +147,7 @@ def _register(
     proposal = propose(evaluation, registry.snapshot(), config)
     same = proposal.duplicate_of
     if same and not (proposal.passed and same.tags.get("production_ready") == "false"):
-        return Registration(
-            proposal, None, None, f"performs as version {same.number} does{_held(same)}; nothing registered"
-        )
+        return Registration(proposal, None, None, f"{_likeness(evaluation, same)}{_held(same)}; nothing registered")
     alias, reason = proposal.alias, proposal.reason
     if approve:
         alias, reason = _ask(approve, proposal)
@@ -240,6 +238,13 @@ def _ask(approve: Approver, proposal: Proposal) -> tuple[str | None, str]:
     if answer.override_reason:
         return CANDIDATE, f"{OVERRIDE}{answer.override_reason}; {proposal.reason}"
     return None, proposal.reason
+
+
+def _likeness(evaluation: EvaluationRecord, version: Version) -> str:
+    """How a candidate that is not registered is like the version that stands for it."""
+    if version.tags.get("candidate_hash") == evaluation.candidate.hash:
+        return f"has the same candidate as version {version.number}"
+    return f"performs as version {version.number} ({version.tags.get('agent', 'unnamed')}) does on these rows"
 
 
 def _held(version: Version) -> str:

@@ -36,7 +36,7 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
     title = f"{name}: {count} version{'s' if count > 1 else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in ("version", "alias", "candidate", "track"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("category", "sentiment", "p95 ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for version in snapshot.versions:

@@ -256,9 +256,7 @@ def check_price(candidate: Candidate) -> Finding | None:
         return None
     check, price = f"{candidate.config.name} price", candidate.config.price
     if price is None:
-        return Finding(
-            check, "warn", "unknown, so costs stay unknown and no budget covers it. Add it to the price table."
-        )
+        return Finding(check, "warn", "unknown, so costs stay unknown. Add it to the price table.")
     origin = f"as of {price.as_of or 'no date'} ({price.source or 'no source'})"
     detail = f"${price.input:g} in, ${price.output:g} out per million tokens, {origin}"
     if price.as_of and (datetime.now(UTC).date() - price.as_of).days <= OLD_PRICE_DAYS:

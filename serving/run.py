@@ -11,7 +11,7 @@ from agent.config import AgentConfig, Track
 from agent.errors import ConfigError
 from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
-from eval.candidates import load_candidate
+from eval.candidates import all_candidates, load_candidate
 from eval.commands import RunOptions, evaluate_candidate, run_options, show
 from eval.console import err, json_option, out, print_json, print_wide
 from eval.evaluation import EvaluationRecord
@@ -69,7 +69,9 @@ def run(
         return Result(config.name, evaluation, registration)
 
     if track == "both" or track == "all":
-        candidates = chosen_candidates(track, options.provider, options.model)
+        candidates = chosen_candidates(track, options)
+        for config in candidates:
+            options.dataset(config)  # wrong input is said before anything is paid for
         open_store()
         results = run_each(candidates, lambda config: run_one(config, join=False))
         report_several(results, as_json)
@@ -89,7 +91,8 @@ def chosen_candidate(track: Track | None, options: RunOptions) -> AgentConfig:
     """
     provider = options.provider
     if track and not options.agent_file and not provider:
-        provider = TRACK_DEFAULTS[track]
+        named = options.model and any(config.model == options.model for config in all_candidates(track))
+        provider = None if named else TRACK_DEFAULTS[track]
     config = load_candidate(options.agent_file, provider, options.model)
     if track and config.track != track:
         raise ConfigError(f"{config.name!r} is on the track {config.track!r}, not {track!r}. Leave --track out.")
@@ -137,6 +140,7 @@ def report_several(results: Sequence[Result], as_json: bool) -> None:
         print_json({"candidates": [{"agent": result.name, **result_json(result)} for result in results]})
     else:
         print_wide(results_table(results), TABLE_WIDTH)
+        out.print("Aliases move while candidates register; where they stand now: make status")
 
 
 def result_json(result: Result) -> dict[str, object]:

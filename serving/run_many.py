@@ -3,17 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from mlflow.exceptions import MlflowException
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from agent.config import AgentConfig
 from agent.errors import ConfigError, NewsClassifierError
 from agent.providers import create_provider
+from agent.redaction import redact
 from eval.candidates import all_candidates, load_candidate
+from eval.commands import RunOptions
 from eval.console import err
 from eval.evaluation import EvaluationRecord
 from eval.lifecycle import retirement_of
 from eval.render import with_interval
+from eval.secret_scope import use_secrets
 from registry.commands import exit_code
 from registry.register import Registration
 
@@ -53,32 +57,38 @@ class Result(NamedTuple):
         return self.problem or (self.registration.reason if self.registration else "not registered, as asked")
 
 
-def chosen_candidates(several: Several, provider: str | None, model: str | None) -> list[AgentConfig]:
-    """The candidates to run.
+def chosen_candidates(several: Several, options: RunOptions) -> list[AgentConfig]:
+    """The candidates to run: of `both` the default of each LLM track, of `all` those that have a file and a key.
 
-    Args:
-        several: `both` for the default of each LLM track, `all` for all that have a file and a key.
-        provider: For `both`, the external one instead of its default.
-        model: For `both`, the model inside Databricks instead of its default.
+    For `both`, a provider is the external one instead of its default, a model the one inside Databricks.
 
     Raises:
-        ConfigError: there is none, or `all` was asked for together with a provider or a model.
+        ConfigError: there is none, or the options choose a single one.
     """
+    if options.agent_file or (several == "all" and (options.provider or options.model)):
+        raise ConfigError(f"--track {several} runs several candidates; other options choose one. Give one of them.")
     if several == "both":
-        return [load_candidate(provider=provider or "openai"), load_candidate(provider="databricks", model=model)]
-    if provider or model:
-        raise ConfigError("--track all runs every candidate; --provider and --model choose one. Give one of them.")
-    found = list(runnable_candidates())
+        external = load_candidate(provider=options.provider or "openai")
+        if external.track != "external":
+            raise ConfigError(f"Provider {options.provider!r} is not external. Give openai or anthropic, or none.")
+        return [external, load_candidate(provider="databricks", model=options.model)]
+    found = list(runnable_candidates(use_secrets if options.use_secrets else None))
     if not found:
         raise ConfigError("No candidate can run. Set a key, see config/.env.example, or run the local track.")
     return found
 
 
-def runnable_candidates() -> Iterator[AgentConfig]:
-    """The candidates that have a file, a key and a model that still lives; the others are named with the reason."""
+def runnable_candidates(fetch_key: Callable[[str], None] | None) -> Iterator[AgentConfig]:
+    """The candidates that have a file, a key and a model that still lives; the others are named with the reason.
+
+    Args:
+        fetch_key: Gets the key of a provider from elsewhere; what it raises ends everything.
+    """
     reasons: dict[str, str | None] = {}
     for config in all_candidates():
         if config.provider not in reasons:
+            if fetch_key:
+                fetch_key(config.provider)
             reasons[config.provider] = missing_key(config)
         retirement = retirement_of(config)
         reason = reasons[config.provider]
@@ -109,6 +119,8 @@ def run_each(candidates: Sequence[AgentConfig], run_one: Callable[[AgentConfig],
             results.append(run_one(config))
         except NewsClassifierError as error:
             results.append(Result(config.name, problem=str(error)))
+        except MlflowException as error:
+            results.append(Result(config.name, problem=redact(" ".join(str(error).split()))))
         err.print(f"{config.name}: {results[-1].outcome}: {results[-1].reason}", soft_wrap=True)
     return results
 

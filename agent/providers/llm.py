@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from agent.answers import AnswerReader, Reading
 from agent.background import in_thread, iterate, run
 from agent.config import AgentConfig
 from agent.errors import ConfigError, ProviderError
-from agent.failures import CallFailed, FailurePolicy, failure
+from agent.failures import GAVE_UP, CallFailed, FailurePolicy, failure
 from agent.prices import Usage
 from agent.prompt import Turn
 from agent.providers import Pace
@@ -32,6 +33,7 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 SHORTEST_WAIT_S = 0.001
 NO_TOKENS = Usage(0, 0)
 """Of a call that did not reach the model."""
+LIST_ADVICE = "Look at the address; not every service lists its models."
 NO_LIST = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading a list of models that is none raises."""
 NO_ANSWER = "(no answer)"
@@ -122,10 +124,13 @@ class LLMProvider(ABC):
             request = self._transport.request("GET", url, endpoint.headers(), None, self.config.timeouts.read_s)
             response = run(request)
             if response.status != HTTPStatus.OK:
-                raise failure(response, self.advice)
+                raise failure(response, self._advice_on_list)
             return sorted(self.model_names(json.loads(response.body)))
         except (Unanswered, CallFailed, *NO_LIST) as err:
             raise ProviderError(redact(f"{url} did not list its models: {err}")) from err
+
+    def _advice_on_list(self, status: int) -> str:
+        return LIST_ADVICE if status == HTTPStatus.NOT_FOUND else self.advice(status)
 
     def open(self) -> Endpoint:
         """The endpoint, made when it is first needed. Raises ConfigError as `endpoint` does."""
@@ -169,8 +174,10 @@ class LLMProvider(ABC):
                 again = self._prompt.once_more(str(heard.reading.problem))
                 turns += [Turn("assistant", heard.text.strip() or NO_ANSWER), Turn("user", again)]
         except CallFailed as failed:
-            kind: ErrorType = "rejected" if failed.same_for_all else "provider_error"
-            error = ArticleError(type=kind, message=redact(f"{self.config.provider}: {failed}"))
+            error = ArticleError(type=error_type(failed), message=redact(f"{self.config.provider}: {failed}"))
+        except Exception as err:  # whatever else one response can cause is this article's error and no other's
+            logging.getLogger(__name__).exception("Article %s could not be classified.", article.id)
+            error = ArticleError(type="provider_error", message=redact(f"{type(err).__name__}: {err}"))
         return Classification(
             id=article.id,
             category=heard.reading.category,
@@ -198,7 +205,7 @@ class LLMProvider(ABC):
                 raise CallFailed(outcome, str(err)) from err
         if response.status != HTTPStatus.OK:
             failed = failure(response, self.advice)
-            record(failed.outcome, NO_TOKENS)
+            record(failed.outcome, None if failed.status in GAVE_UP else NO_TOKENS)
             raise failed
         try:
             reply = self.wire.reply(json.loads(response.body))
@@ -250,6 +257,13 @@ class LLMProvider(ABC):
                 cost_usd_at_most=None if usage else bound,
             )
         )
+
+
+def error_type(failed: CallFailed) -> ErrorType:
+    """What kind of an error a failed call is to an article."""
+    if not failed.same_for_all:
+        return "provider_error"
+    return "rejected" if failed.outcome == "rejected" else "unavailable"
 
 
 async def signed_by(endpoint: Endpoint, deadline: float) -> Mapping[str, str]:

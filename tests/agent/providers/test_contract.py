@@ -550,8 +550,36 @@ def test_a_long_run_ends_soon_when_the_provider_stays_down(server: LLMServer, cr
     server.behaviour = DOWN
     provider = create(SERVICES["openai"], **retries(pause_s=0.1))
     answers = within(4, lambda: ask(provider, stories(50), Pace(4, patient=True)))
-    assert {answer.error.type for answer in answers if answer.error} == {"provider_error"}
+    assert {answer.error.type for answer in answers if answer.error} == {"provider_error", "unavailable"}
     assert len(server.requests) < 20
+
+
+def test_a_long_run_waits_for_a_provider_that_answered_before(server: LLMServer, create: Create) -> None:
+    provider = create(SERVICES["openai"], **retries(pause_s=0.1, outage_s=1.0))
+    ask(provider, stories(1), Pace(1))
+    server.behaviour = DOWN
+    threading.Timer(0.6, lambda: setattr(server, "behaviour", Behaviour())).start()
+    assert [outcomes(answer)[-1] for answer in ask(provider, stories(30), Pace(4, patient=True))] == ["ok"] * 30
+    server.behaviour = DOWN
+    answers = within(4, lambda: ask(provider, stories(30), Pace(4, patient=True)))
+    assert answers[-1].error
+    assert answers[-1].error.type == "unavailable"
+
+
+@pytest.mark.parametrize("value", ["0", "Mon, 01 Jan 2024 00:00:00 GMT"])
+def test_a_retry_after_that_is_over_makes_no_tight_loop(server: LLMServer, create: Create, value: str) -> None:
+    server.behaviour = Behaviour(status=429, retry_after=value)
+    answer = ask_one(create(SERVICES["openai"], timeouts={"total_s": 1.0}, **retries(first_wait_s=0.1, longest_wait_s=1.0)))
+    assert answer.error
+    assert len(answer.calls) < 30
+
+
+def test_whatever_a_response_causes_is_one_articles_error(server: LLMServer, create: Create) -> None:
+    body = {"choices": [{"message": {"content": "{}"}}], "usage": {"prompt_tokens": 10**400, "completion_tokens": 1}}
+    with answering(http(json.dumps(body).encode())) as url:
+        answer = ask_one(create(SERVICES["openai"], base_url=url))
+    assert answer.error
+    assert answer.error.type == "provider_error"
 
 
 def test_a_redirect_is_not_followed(server: LLMServer, create: Create, service: Service) -> None:
@@ -622,7 +650,7 @@ def test_an_address_that_is_none_is_told_before_anything_is_sent(
 ) -> None:
     variable = {"databricks": "DATABRICKS_HOST"}.get(service.provider, f"{service.provider.upper()}_BASE_URL")
     monkeypatch.setenv(variable, address)
-    with pytest.raises(ConfigError, match="is no address of a service"):
+    with pytest.raises(ConfigError, match="is no address of a service|BASE_URL is wrong"):
         ask_one(create(service))
 
 
