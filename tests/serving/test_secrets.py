@@ -485,7 +485,8 @@ def run_the_main_job(product: Product, keys: Mapping[str, str]) -> None:
     """Evaluate and register, classify a file, serve, and load the model elsewhere."""
     command, tag = ("-m", "serving.cli"), f"ticket={keys['tag']}"
     product.python("run", *command, "run", "--provider", "openai", "--data", PLANTED, "--tag", tag)
-    registry = MlflowClient(tracking_uri=product.environment["MLFLOW_TRACKING_URI"])
+    store = product.environment["MLFLOW_TRACKING_URI"]
+    registry = MlflowClient(tracking_uri=store, registry_uri=store)  # another test may have set this process's own
     registry.set_registered_model_alias("news_classifier", "champion", "1")
     product.python("classify", *command, "classify", PLANTED, "-o", "answers.jsonl")
     wrong = {"OPENAI_API_KEY": keys["wrong key of the served model"]}

@@ -569,7 +569,9 @@ def test_a_long_run_waits_for_a_provider_that_answered_before(server: LLMServer,
 @pytest.mark.parametrize("value", ["0", "Mon, 01 Jan 2024 00:00:00 GMT"])
 def test_a_retry_after_that_is_over_makes_no_tight_loop(server: LLMServer, create: Create, value: str) -> None:
     server.behaviour = Behaviour(status=429, retry_after=value)
-    answer = ask_one(create(SERVICES["openai"], timeouts={"total_s": 1.0}, **retries(first_wait_s=0.1, longest_wait_s=1.0)))
+    answer = ask_one(
+        create(SERVICES["openai"], timeouts={"total_s": 1.0}, **retries(first_wait_s=0.1, longest_wait_s=1.0))
+    )
     assert answer.error
     assert len(answer.calls) < 30
 
