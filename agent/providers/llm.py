@@ -178,15 +178,16 @@ class LLMProvider(ABC):
         except Exception as err:  # whatever else one response can cause is this article's error and no other's
             logging.getLogger(__name__).exception("Article %s could not be classified.", article.id)
             error = ArticleError(type="provider_error", message=redact(f"{type(err).__name__}: {err}"))
+        reading = Reading() if error else heard.reading
         return Classification(
             id=article.id,
-            category=heard.reading.category,
-            sentiment=heard.reading.sentiment,
+            category=reading.category,
+            sentiment=reading.sentiment,
             provider=self.config.provider,
             model=self.config.model,
             prompt_version=self._prompt.version,
             prompt_hash=self._prompt_hash,
-            unknown_reason=redact(heard.reading.problem) if heard.reading.problem else None,
+            unknown_reason=redact(reading.problem) if reading.problem else None,
             calls=tuple(calls),
             error=error,
         )

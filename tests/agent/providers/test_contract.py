@@ -576,6 +576,14 @@ def test_a_retry_after_that_is_over_makes_no_tight_loop(server: LLMServer, creat
     assert len(answer.calls) < 30
 
 
+def test_half_an_answer_is_none_when_the_second_call_fails(server: LLMServer, create: Create) -> None:
+    server.script([Behaviour(kind="off_list"), Behaviour(status=400)])
+    answer = ask_one(create(SERVICES["openai"]))
+    assert answer.error
+    assert (answer.category, answer.sentiment) == (UNKNOWN, UNKNOWN)
+    assert outcomes(answer) == ["unreadable", "rejected"]
+
+
 def test_whatever_a_response_causes_is_one_articles_error(server: LLMServer, create: Create) -> None:
     body = {"choices": [{"message": {"content": "{}"}}], "usage": {"prompt_tokens": 10**400, "completion_tokens": 1}}
     with answering(http(json.dumps(body).encode())) as url:
