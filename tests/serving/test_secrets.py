@@ -641,11 +641,11 @@ ENDS: Mapping[str, object] = {
     "eval run, wrong label": 2,
     "doctor": 0,
     "doctor --json": 1,
-    "doctor, password": 1,
+    "doctor, password": 0,
     "doctor, proxy": 1,
     "models": 3,
     "models --json": 0,
-    "models, password": 3,
+    "models, password": 0,
     "status": 0,
 }
 
