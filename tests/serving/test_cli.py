@@ -120,7 +120,7 @@ WRONG = [
     (["classify"], ["Give either FILE"]),
     (["run", "--track", "external"], ["OPENAI_API_KEY is not set", "config/.env"]),
     (["run", "--track", "external", "--provider", "databricks"], ["'internal-databricks'", "'internal'", "--track"]),
-    (["run", "--track", "all", "--provider", "openai"], ["--track all", "--provider"]),
+    (["run", "--track", "all", "--provider", "openai"], ["--track all", "choose one"]),
     (["run", "--provider", "opnai"], ["'opnai'", "anthropic, databricks, openai, sklearn"]),
     (["run", "--provider", "databricks", "--model", "databricks-dbrx-instruct"], ["retired on", "gpt-oss-20b"]),
     (["eval", "run", "--model", "no-such-model"], ["'no-such-model'", "--provider"]),
