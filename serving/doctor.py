@@ -6,12 +6,10 @@ and one line in a table below.
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from http import HTTPStatus
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Literal, NamedTuple
@@ -20,25 +18,22 @@ from mlflow.tracking import MlflowClient
 
 from agent.champion import registered_model_name
 from agent.config import AgentConfig
-from agent.errors import ConfigError, NewsClassifierError
-from agent.failures import CallFailed
+from agent.errors import NewsClassifierError
 from agent.local_model import MANIFEST
 from agent.providers import create_provider
 from agent.providers.databricks import GATEWAY_MODELS
-from agent.providers.llm import LLMProvider
 from agent.redaction import redact
 from agent.settings import read_settings
-from agent.transport import Timeouts, Unanswered
 from eval.candidates import TRACKS
 from eval.lifecycle import LIFECYCLE_FILE, NEAR_DAYS, Lifecycle, Retirement
 from eval.store import open_store
 from registry.versions import CHAMPION, Registry
+from serving.services import Service, Services
 from serving.unity_catalog import missing_grants
 
 Status = Literal["ok", "warn", "fail"]
 STATUSES: tuple[Status, ...] = ("ok", "warn", "fail")
 """From best to worst."""
-ENDPOINT_TIMEOUT_S = 15.0
 PLACE_TIMEOUT_S = 30.0
 OLD_PRICE_DAYS = 90
 NEAREST = 3
@@ -66,23 +61,6 @@ class Finding(NamedTuple):
         return self._replace(check=redact(self.check), detail=" ".join(redact(self.detail).split()))
 
 
-class Service(NamedTuple):
-    """One endpoint, and what asking it for its models brought."""
-
-    provider: str
-    address: str | None = None
-    """None where the environment lacks a key or an address."""
-    models: tuple[str, ...] | None = None
-    """None where it did not list them."""
-    latency_ms: float = 0.0
-    problem: str = ""
-    """Why there is no address, or no list."""
-    lists_none: bool = False
-    """Whether it answered, only not to the question for its models, as some servers of OpenAI's wire do."""
-    named: bool = True
-    """Whether a candidate of it was asked for."""
-
-
 class Candidate(NamedTuple):
     """One candidate, with what its checks need to know."""
 
@@ -97,67 +75,6 @@ class Candidate(NamedTuple):
     def fault(self) -> Status:
         """What it means that this one candidate cannot be used."""
         return "fail" if self.named else "warn"
-
-
-class Services:
-    """Opens and asks every endpoint once, however many candidates share it.
-
-    Args:
-        named: Whether its candidates were asked for.
-    """
-
-    def __init__(self, *, named: bool) -> None:
-        self._named = named
-        self._by_setting: dict[tuple[str, str | None], Service] = {}
-        self._by_address: dict[tuple[str, str | None], Service] = {}
-
-    def of(self, config: AgentConfig) -> Service:
-        """The endpoint of a candidate. Raises ConfigError where the candidate's file is wrong."""
-        provider, setting = llm_provider(config), (config.provider, config.base_url)
-        if setting not in self._by_setting:
-            opened = open_service(config.provider, provider)._replace(named=self._named)
-            place = (opened.provider, opened.address)
-            if place not in self._by_address:
-                self._by_address[place] = ask(opened, provider) if opened.address else opened
-            self._by_setting[setting] = self._by_address[place]
-        return self._by_setting[setting]
-
-    def all(self) -> list[Service]:
-        """The endpoints of the candidates so far."""
-        return list(self._by_address.values())
-
-
-def llm_provider(config: AgentConfig) -> LLMProvider:
-    """A candidate's provider, in a hurry. Raises ConfigError where it has no endpoint or its file is wrong."""
-    waits, most_s = config.timeouts, ENDPOINT_TIMEOUT_S
-    brief = Timeouts(connect_s=min(waits.connect_s, most_s), read_s=min(waits.read_s, most_s))
-    if config.provider in TRACKS:
-        provider = create_provider(config.model_copy(update={"timeouts": brief}), config.artifact)
-        if isinstance(provider, LLMProvider):
-            return provider
-    raise ConfigError(f"Provider {config.provider!r} has no endpoint. Choose one of: {', '.join(sorted(TRACKS))}.")
-
-
-def open_service(name: str, provider: LLMProvider) -> Service:
-    """The endpoint's address, or what the environment lacks."""
-    try:
-        return Service(name, address=provider.open().base_url)
-    except ConfigError as err:
-        return Service(name, problem=redact(str(err)))
-
-
-def ask(service: Service, provider: LLMProvider) -> Service:
-    """Ask for the list of models and take the time."""
-    started = time.perf_counter()
-    try:
-        models = tuple(provider.list_models())
-    except Exception as err:  # signing a request can fail in ways of an SDK's own
-        network = isinstance(err.__cause__, Unanswered)
-        remedy = " Check the address, the network and the proxy." if network else ""
-        lists_none = isinstance(err.__cause__, CallFailed) and err.__cause__.status == HTTPStatus.NOT_FOUND
-        problem = redact(f"{str(err).rstrip('.')}.{remedy}")
-        return service._replace(problem=problem, lists_none=lists_none)
-    return service._replace(models=models, latency_ms=(time.perf_counter() - started) * 1000)
 
 
 def read_lifecycle() -> Lifecycle:

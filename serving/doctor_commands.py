@@ -13,7 +13,8 @@ from eval.candidates import TRACKS, all_candidates, named_candidate
 from eval.commands import none_if_empty
 from eval.console import err, json_option, out, print_json
 from eval.lifecycle import Retirement
-from serving.doctor import Finding, Service, Services, end_of_life, examine, read_lifecycle, worst
+from serving.doctor import Finding, end_of_life, examine, read_lifecycle, worst
+from serving.services import Service, Services
 
 agent_option = click.option("--agent", "agent_file", type=click.Path(path_type=Path), help="The candidate's file.")
 
