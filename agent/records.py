@@ -61,6 +61,8 @@ class Call(BaseModel):
     """None when the price is not known or the call was never answered, which is not the same as 0."""
     cost_usd_at_most: float | None = None
     """For a call whose tokens nobody reported, such as one that was never answered: the most that it can cost."""
+    cached: bool = False
+    """Whether the answer was in a journal, so that this time nothing was asked or paid; all else is as it was then."""
 
 
 ErrorType = Literal["invalid_article", "provider_error", "rejected", "unavailable"]

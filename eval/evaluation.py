@@ -1,11 +1,14 @@
 """The record of one evaluation: what was run on what, and every figure. It is written as `evaluation.json`."""
 
 import hashlib
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from agent.config import Track
+
+EVALUATION_FILE = "evaluation.json"
 
 
 class DatasetRecord(BaseModel):
@@ -33,6 +36,10 @@ class CandidateRecord(BaseModel):
     """sha256 of the agent's configuration, labels included."""
     code_hash: str
     """sha256 of the `agent` package that answered."""
+    prompt_hash: str | None = None
+    """sha256 of the prompt's texts; None for a local model."""
+    prompt_version: str | None = None
+    """Its version in MLflow's prompt registry."""
 
     @property
     def hash(self) -> str:
@@ -45,14 +52,25 @@ class EvaluationRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: str
+    run_name: str
     model_uri: str
     agent: str
     """Name of the candidate."""
     candidate: CandidateRecord
     dataset: DatasetRecord
+    started_at: datetime
+    """UTC."""
+    git_commit: str | None = None
+    """The commit that the evaluation was started at, with `-dirty` where the tree had changes."""
     metrics: dict[str, float]
     artifacts: list[str]
     fresh_calls: int
+    """Calls that this evaluation made itself."""
     cached_calls: int
+    """Calls whose answers were in the journal."""
+    repeats: int = 1
+    """How often the set was asked; quality is that of the first time."""
+    partial: str | None = None
+    """Why not every article was asked; None for a whole evaluation. A partial one decides nothing."""

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,28 +10,33 @@ import pandas as pd
 from agent.labels import TASKS, UNKNOWN
 from agent.redaction import redact_value
 from eval.charts import draw_confusion, draw_curves
+from eval.labeled_set import article_hash
 from eval.metrics.quality import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
 
+COLUMNS = (
+    *("id", "title", "article_hash", "story_id"),
+    *("gold_category", "predicted_category", "category_confidence"),
+    *("gold_sentiment", "predicted_sentiment", "sentiment_confidence"),
+    *("hard", "latency_ms", "calls", "unknown_reason", "error"),
+)
+"""Of `predictions.csv`."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> None:
-    """Write every file of an evaluation but `evaluation.json` into `folder`."""
-    table = prediction_table(predictions)
-    table.to_csv(folder / "predictions.csv", index=False, quoting=csv.QUOTE_MINIMAL)
-    records = [
-        {
-            "id": row.id,
-            "title": row.article.title,
-            "gold": {str(task): label for task, label in row.gold.items()},
-            "answer": answer.model_dump(mode="json"),
-        }
-        for row, answer in predictions
-    ]
-    (folder / "predictions.json").write_text(
-        json.dumps(redact_value(records), ensure_ascii=False, indent=1), encoding="utf-8"
-    )
+def write_files(
+    folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction], records: Iterable[object]
+) -> None:
+    """Write every file of an evaluation but `evaluation.json` into `folder`.
+
+    Args:
+        folder: An empty folder.
+        outcomes: What metrics are computed from.
+        predictions: Shape (n,).
+        records: The whole answer to each of them, without secrets.
+    """
+    write_prediction_table(folder / "predictions.csv", predictions)
+    write_records(folder / "predictions.json", predictions, records)
     report = classification_report(outcomes)
     report.to_csv(folder / "classification_report.csv", index=False)
     text = report.to_string(index=False, float_format="%.3f")
@@ -45,9 +50,24 @@ def write_files(folder: Path, outcomes: Sequence[TaskOutcome], predictions: Sequ
         draw_curves(outcomes[0], folder / "roc_curve.png", folder / "pr_curve.png")
 
 
-def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
+def write_prediction_table(path: Path, predictions: Iterable[Prediction]) -> None:
     """One row for each article, without secrets; text that a spreadsheet would run as a formula is made inert."""
-    return pd.DataFrame(redact_value([_table_row(prediction) for prediction in predictions]))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(redact_value(_table_row(prediction)) for prediction in predictions)
+
+
+def write_records(path: Path, predictions: Iterable[Prediction], records: Iterable[object]) -> None:
+    """A JSON list with title, gold labels and the whole answer of each article, a line each, without secrets."""
+    with path.open("w", encoding="utf-8") as file:
+        separator = "[\n"
+        for prediction, record in zip(predictions, records, strict=True):
+            row = prediction.row
+            about = {"id": row.id, "title": row.article.title, "gold": {str(task): row.gold[task] for task in row.gold}}
+            file.write(separator + json.dumps(redact_value(about) | {"answer": record}, ensure_ascii=False))
+            separator = ",\n"
+        file.write("\n]\n")
 
 
 def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
@@ -81,16 +101,21 @@ def inert(text: str) -> str:
 
 def _table_row(prediction: Prediction) -> dict[str, object]:
     row, answer = prediction
-    cells: dict[str, object] = {"id": inert(row.id), "title": inert(row.article.title)}
+    cells: dict[str, object] = {
+        "id": inert(row.id),
+        "title": inert(row.article.title),
+        "article_hash": article_hash(row.article),
+        "story_id": inert(row.story_id) if row.story_id else None,
+    }
     for task in TASKS:
         probabilities = prediction.probabilities(task)
         cells[f"gold_{task}"] = row.gold.get(task)
         cells[f"predicted_{task}"] = prediction.label(task)
-        cells[f"{task}_confidence"] = max(probabilities.values()) if probabilities else None
+        cells[f"{task}_confidence"] = max(probabilities) if probabilities else None
     return cells | {
         "hard": row.hard,
-        "latency_ms": sum(call.latency_ms for call in answer.calls),
-        "calls": len(answer.calls),
+        "latency_ms": answer.latency_ms,
+        "calls": answer.bill.calls,
         "unknown_reason": inert(answer.unknown_reason) if answer.unknown_reason else None,
         "error": inert(answer.error.message) if answer.error else None,
     }

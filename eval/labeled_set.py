@@ -105,12 +105,21 @@ def read_article(path: Path, row: Row) -> Article:
 
 
 def fingerprint(rows: Iterable[LabeledArticle]) -> str:
-    """sha256 of the canonical content of labelled rows."""
-    lines = (
-        json.dumps([row.id, row.article.title, row.article.content, sorted(row.gold.items())], ensure_ascii=False)
+    """sha256 of the canonical content of labelled rows, whatever their order."""
+    hashes = (
+        hashlib.sha256(
+            json.dumps(
+                [row.id, row.article.title, row.article.content, sorted(row.gold.items())], ensure_ascii=False
+            ).encode()
+        ).digest()
         for row in rows
     )
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+
+
+def article_hash(article: Article) -> str:
+    """Half a sha256 of an article's text: the same text, the same article, whatever its id."""
+    return hashlib.sha256(f"{article.title}\0{article.content}".encode()).hexdigest()[:32]
 
 
 def by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:

@@ -1,31 +1,80 @@
 """What metrics are computed from: gold labels beside predictions, as label indices and confusion matrices."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.labels import UNKNOWN, LabelSet, Task
-from agent.records import Classification
+from agent.records import ArticleError, Call, Classification
 from eval.labeled_set import LabeledArticle, LabeledSet
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+ANSWERED = ("ok", "unreadable", "refused")
+"""Outcomes of calls that the model answered, and that are billed."""
+
+
+class Bill(NamedTuple):
+    """The calls that were made for one article, and what they cost."""
+
+    calls: int
+    unanswered: int
+    """Those of `calls` that the model never answered."""
+    fresh: int
+    """Those of `calls` that this evaluation made itself; the others were in the journal."""
+    input_tokens: float | None
+    """Of the answered calls, as the next three; None where one of them does not say."""
+    cached_input_tokens: float | None
+    output_tokens: float | None
+    cost_usd: float | None
+    unanswered_usd_at_most: float | None
+    """What the unanswered calls can cost; None where nobody knows."""
+
+
+class Answer(NamedTuple):
+    """What figures need of one answer. The whole record is on disk, because it is a hundred times larger."""
+
+    category: str | None
+    sentiment: str | None
+    category_probabilities: tuple[float, ...] | None
+    """In the order of the configured labels, as the next."""
+    sentiment_probabilities: tuple[float, ...] | None
+    latency_ms: float | None
+    """Of all calls for the article, one after the other; None where none was made."""
+    bill: Bill
+    unknown_reason: str | None = None
+    error: ArticleError | None = None
+
+    @classmethod
+    def of(cls, record: Classification, labels: LabelSet) -> Self:
+        """What figures need of a record."""
+        return cls(
+            record.category,
+            record.sentiment,
+            _in_order(record.category_probabilities, labels.by_task["category"]),
+            _in_order(record.sentiment_probabilities, labels.by_task["sentiment"]),
+            sum(call.latency_ms for call in record.calls) if record.calls else None,
+            bill_of(record.calls),
+            record.unknown_reason,
+            record.error,
+        )
 
 
 class Prediction(NamedTuple):
     """One labelled article with the answer that it got."""
 
     row: LabeledArticle
-    answer: Classification
+    answer: Answer
 
     def label(self, task: Task) -> str | None:
         """The predicted label of a task."""
         return self.answer.category if task == "category" else self.answer.sentiment
 
-    def probabilities(self, task: Task) -> Mapping[str, float] | None:
-        """The predicted probabilities of a task."""
+    def probabilities(self, task: Task) -> tuple[float, ...] | None:
+        """The predicted probabilities of a task, in the order of its labels."""
         return self.answer.category_probabilities if task == "category" else self.answer.sentiment_probabilities
 
 
@@ -41,6 +90,8 @@ class TaskOutcome(NamedTuple):
     """Indices into `labels`, or len(labels) for Unknown; shape (n,)."""
     probabilities: Floats | None
     """Shape (n, len(labels)), rows sum to 1; None unless every answer has them."""
+    stories: Integers | None = None
+    """Number of the story that each article is about, shape (n,); None unless the rows say it."""
 
     @property
     def confusion(self) -> Integers:
@@ -72,15 +123,51 @@ def joint_outcome(first: TaskOutcome, second: TaskOutcome) -> TaskOutcome:
     labels = tuple(f"{left} / {right}" for left in first.labels for right in second.labels)
     unknown = (first.predicted == len(first.labels)) | (second.predicted == width)
     predicted = np.where(unknown, len(labels), first.predicted * width + second.predicted)
-    return TaskOutcome("joint", labels, first.gold * width + second.gold, predicted, None)
+    return TaskOutcome("joint", labels, first.gold * width + second.gold, predicted, None, first.stories)
 
 
 def _task_outcome(task: Task, names: tuple[str, ...], predictions: Sequence[Prediction]) -> TaskOutcome:
     index = {name: position for position, name in enumerate(names)}
     gold = np.array([index[prediction.row.gold[task]] for prediction in predictions])
+    stories = story_numbers(predictions)
     predicted = np.array([index.get(prediction.label(task) or UNKNOWN, len(names)) for prediction in predictions])
     rows = [prediction.probabilities(task) for prediction in predictions]
     if any(row is None for row in rows):
-        return TaskOutcome(task, names, gold, predicted, None)
-    table = np.array([[row.get(name, 0.0) for name in names] for row in rows if row is not None])
-    return TaskOutcome(task, names, gold, predicted, table / table.sum(axis=1, keepdims=True))
+        return TaskOutcome(task, names, gold, predicted, None, stories)
+    table = np.array(rows, dtype=float)
+    return TaskOutcome(task, names, gold, predicted, table / table.sum(axis=1, keepdims=True), stories)
+
+
+def story_numbers(predictions: Sequence[Prediction]) -> Integers | None:
+    """Number of the story of each article; one without a story is its own. None where no row has one."""
+    names = [prediction.row.story_id for prediction in predictions]
+    if not any(names):
+        return None
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(name or (place,), len(numbers)) for place, name in enumerate(names)])
+
+
+def bill_of(calls: Sequence[Call]) -> Bill:
+    """What the calls for one article used and cost."""
+    answered = [call for call in calls if call.input_tokens is not None or call.outcome in ANSWERED]
+    bounds = [call.cost_usd_at_most for call in calls if call.input_tokens is None and call.outcome not in ANSWERED]
+    return Bill(
+        calls=len(calls),
+        unanswered=len(bounds),
+        fresh=sum(not call.cached for call in calls),
+        input_tokens=known_sum(call.input_tokens for call in answered),
+        cached_input_tokens=known_sum(call.cached_input_tokens or 0 for call in answered),
+        output_tokens=known_sum(call.output_tokens for call in answered),
+        cost_usd=known_sum(call.cost_usd for call in answered),
+        unanswered_usd_at_most=known_sum(bounds),
+    )
+
+
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """The sum, or None when one of the values is unknown."""
+    known = list(values)
+    return None if None in known else math.fsum(value for value in known if value is not None)
+
+
+def _in_order(probabilities: Mapping[str, float] | None, labels: Sequence[str]) -> tuple[float, ...] | None:
+    return None if probabilities is None else tuple(probabilities.get(label, 0.0) for label in labels)

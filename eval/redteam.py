@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from agent.config import AgentConfig
 from agent.errors import DataError
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
-from agent.records import Classification
 from agent.redaction import redact
 from eval.files import inert
 from eval.intervals import wilson
 from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.metrics import flatten
 from eval.metrics.figure import Figure
+from eval.outcomes import Answer
 from eval.prompts import register_prompt
 from eval.rows import read_rows
 from eval.runner import Progress, log_what_runs, predict
@@ -50,8 +50,8 @@ class Trial(NamedTuple):
 
     id: str
     attack: Attack
-    clean: Classification
-    hostile: Classification
+    clean: Answer
+    hostile: Answer
 
     @property
     def compared(self) -> bool:

@@ -13,14 +13,16 @@ from agent.fingerprint import code_hash, config_hash
 from agent.providers import Pace, create_provider
 from agent.records import Classification
 from agent.responses_agent import NewsClassifierAgent
-from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
+from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.files import write_files
 from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
 from eval.metrics import all_figures, answers, cost, flatten
-from eval.outcomes import Prediction, task_outcomes
+from eval.outcomes import Answer, Prediction, task_outcomes
 from eval.prompts import register_prompt
+from eval.spool import Spool
 from eval.tracking import (
+    COMPLETE,
     COMPLETE_TAG,
     experiment_name,
     git_commit,
@@ -37,7 +39,6 @@ FOR_ALL = ("rejected", "unavailable")
 """Errors that most likely come to every further article."""
 ENOUGH_REFUSALS = 5
 """So many of them in a row end a run that had answers; a single one can be about its article."""
-EVALUATION_FILE = "evaluation.json"
 
 
 def evaluate(
@@ -66,11 +67,13 @@ def evaluate(
         EvaluationError: the model judges none of the tasks that the set has labels for; the run ends FAILED.
     """
     create_provider(config, config.artifact).open()
-    with tracked_run(experiment_name(config.track), run_name(config.track, config.model), join=join) as run:
+    name = run_name(config.track, config.model)
+    started_at = datetime.now(UTC)
+    with tracked_run(experiment_name(config.track), name, join=join) as run, Spool() as spool:
         config = register_prompt(config)
         log_what_runs(config, dataset, tags or {})
         model = log_agent(config)  # before anything is paid for that could then not be registered
-        predictions = predict(config, dataset, concurrency, progress)
+        predictions = predict(config, dataset, concurrency, progress, spool.keep)
         outcomes = task_outcomes(dataset, predictions, config.labels)
         if not outcomes:
             raise EvaluationError(
@@ -81,27 +84,36 @@ def evaluate(
         log_mlflow_figures(outcomes)
         record = EvaluationRecord(
             run_id=run.info.run_id,
+            run_name=run.info.run_name,
+            started_at=started_at,
+            git_commit=git_commit(),
             model_uri=model.model_uri,
             agent=config.name,
-            candidate=candidate_record(config, predictions[0].answer),
+            candidate=candidate_record(config, next(spool.read([0]))["model_hash"]),
             dataset=DatasetRecord(path=str(dataset.path), rows=len(dataset.rows), digest=dataset.digest),
             metrics=metrics,
             artifacts=[],
-            fresh_calls=sum(len(prediction.answer.calls) for prediction in predictions),
-            cached_calls=0,
+            fresh_calls=sum(prediction.answer.bill.fresh for prediction in predictions),
+            cached_calls=sum(prediction.answer.bill.calls - prediction.answer.bill.fresh for prediction in predictions),
         )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            write_files(folder, outcomes, predictions)
+            write_files(folder, outcomes, predictions, spool.read(range(len(predictions))))
             names = sorted([*(path.name for path in folder.iterdir()), EVALUATION_FILE])
             record = record.model_copy(update={"artifacts": names})
             (folder / EVALUATION_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
             mlflow.log_artifacts(scratch)
-        mlflow.set_tag(COMPLETE_TAG, "true")
+        mlflow.set_tag(COMPLETE_TAG, COMPLETE)
     return record
 
 
-def predict(config: AgentConfig, dataset: LabeledSet, concurrency: int | None, progress: Progress) -> list[Prediction]:
+def predict(
+    config: AgentConfig,
+    dataset: LabeledSet,
+    concurrency: int | None,
+    progress: Progress,
+    keep: Callable[[int, Classification], None] = lambda row, record: None,
+) -> list[Prediction]:
     """Ask about every article, each in a call of its own, so that latencies are those of real calls.
 
     Raises:
@@ -109,11 +121,12 @@ def predict(config: AgentConfig, dataset: LabeledSet, concurrency: int | None, p
     """
     articles = [row.article for row in dataset.rows]
     pace = Pace(concurrency or config.max_concurrency, patient=True, one_by_one=True)
-    got: dict[int, Classification] = {}
+    got: dict[int, Answer] = {}
     refused_in_a_row = 0
     try:
-        for index, answer in NewsClassifierAgent(config).classify(articles, pace):
-            got[index] = answer
+        for index, record in NewsClassifierAgent(config).classify(articles, pace):
+            keep(index, record)
+            answer = got[index] = Answer.of(record, config.labels)
             progress(len(got), len(articles))
             ended = answer.error is not None and answer.error.type in FOR_ALL
             refused_in_a_row = refused_in_a_row + 1 if ended else 0
@@ -135,15 +148,17 @@ def log_what_was_paid(predictions: Sequence[Prediction]) -> None:
         mlflow.log_metrics(flatten({**answers.measure(predictions), **cost.measure(predictions)}))
 
 
-def candidate_record(config: AgentConfig, answer: Classification) -> CandidateRecord:
+def candidate_record(config: AgentConfig, model_hash: str | None) -> CandidateRecord:
     """Which candidate answered, with the hashes that identify it."""
     return CandidateRecord(
         provider=config.provider,
         model=config.model,
         track=config.track,
-        model_hash=answer.model_hash,
+        model_hash=model_hash,
         config_hash=config_hash(config),
         code_hash=code_hash(),
+        prompt_hash=config.prompt.hash if config.prompt else None,
+        prompt_version=config.prompt.version if config.prompt else None,
     )
 
 

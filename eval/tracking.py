@@ -22,7 +22,8 @@ from eval.outcomes import TaskOutcome
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 COMPLETE_TAG = "evaluation_complete"
-"""Set to `true` as the last thing of an evaluation; only such a run can be registered."""
+"""Set as the last thing of an evaluation; only a run where it is `COMPLETE` can be registered."""
+COMPLETE, PARTIAL = "true", "partial"
 TAG_NAME = re.compile(r"[A-Za-z0-9_./ -]{1,250}")
 OWN_TAGS = frozenset({COMPLETE_TAG, "track", "provider", "model", "git_commit", "kind"})
 DIGEST_CHARS = 32

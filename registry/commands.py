@@ -9,9 +9,10 @@ from mlflow.tracking import MlflowClient
 from agent.champion import registered_model_name
 from agent.settings import read_settings
 from eval.console import Group, err, json_option, out, path_option, print_json, print_wide
+from eval.runs import whole_evaluation
 from eval.store import open_store
 from registry.gates import GatesConfig
-from registry.register import Approval, Proposal, Registration, read_evaluation, register
+from registry.register import Approval, Proposal, Registration, register
 from registry.render import registration_json, registration_lines, status_json, status_reasons, status_table
 from registry.versions import Registry
 
@@ -38,7 +39,7 @@ def register_command(
     """Register the candidate of an evaluation (default: the newest) and give it the alias that the gates allow."""
     gates = read_settings(gates_file, GatesConfig)
     open_store()
-    registration = register(read_evaluation(run_id), gates, approve=ask if require_approval else None)
+    registration = register(whole_evaluation(run_id), gates, approve=ask if require_approval else None)
     show(registration, as_json)
     ctx.exit(exit_code(registration))
 

@@ -1,22 +1,19 @@
 """Turns a complete evaluation into a registered version with a verdict, and gives it the alias that the gates allow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import mlflow
 from filelock import FileLock
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from pydantic import ValidationError
 
 from agent.champion import registered_model_name
 from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EvaluationRecord
-from eval.runner import EVALUATION_FILE
+from eval.runs import whole_evaluation
 from eval.store import sqlite_path
-from eval.tracking import COMPLETE_TAG, experiment_name
 from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
 from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PENDING_TAG, Registry, Snapshot, Version
 
@@ -65,29 +62,6 @@ class Approval(NamedTuple):
 
 Approver = Callable[[Proposal], Approval]
 """Asked before an alias is given."""
-
-
-def read_evaluation(run_id: str | None) -> EvaluationRecord:
-    """The evaluation that a run logged; without a run, the newest complete one of all tracks.
-
-    Raises:
-        DataError: there is no such run, or it is no complete evaluation.
-    """
-    run_id = _newest_evaluation() if run_id is None else run_id
-    try:
-        run = mlflow.get_run(run_id)
-        if run.data.tags.get(COMPLETE_TAG) != "true":
-            raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
-        found = EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
-    except MlflowException as err:
-        raise DataError(
-            f"Run {run_id!r} cannot be read: {err}. Give the id that 'news-classifier eval run' printed."
-        ) from err
-    except ValidationError as err:
-        raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
-    if found.run_id != run_id:
-        raise DataError(f"Run {run_id!r} holds the evaluation of run {found.run_id!r}. Evaluate again.")
-    return found
 
 
 def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Proposal:
@@ -183,7 +157,7 @@ def _still_due(registry: Registry, version: Version, config: GatesConfig) -> tup
     """The alias that an interrupted registration may still give, and the challenger that it would displace."""
     recorded = version.tags[PENDING_TAG]
     try:
-        proposal = propose(read_evaluation(version.run_id or ""), registry.snapshot(), config)
+        proposal = propose(whole_evaluation(version.run_id or ""), registry.snapshot(), config)
     except DataError:
         return None, None
     if recorded == proposal.alias:
@@ -249,17 +223,3 @@ def _likeness(evaluation: EvaluationRecord, version: Version) -> str:
 
 def _held(version: Version) -> str:
     return f" ({', '.join(version.aliases)})" if version.aliases else ""
-
-
-def _newest_evaluation() -> str:
-    names: Sequence[str] = [experiment_name(track) for track in TRACK_LETTERS]
-    runs = mlflow.search_runs(
-        experiment_names=list(names),
-        filter_string=f"tags.{COMPLETE_TAG} = 'true'",
-        order_by=["start_time DESC"],
-        max_results=1,
-        output_format="list",
-    )
-    if not runs:
-        raise DataError(f"No complete evaluation in {', '.join(names)}. Evaluate first: news-classifier eval run.")
-    return str(runs[0].info.run_id)

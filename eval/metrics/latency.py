@@ -14,13 +14,8 @@ PERCENTILES = (50, 95, 99)
 
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:
     """`latency_ms_p50`, `_p95`, `_p99` over the articles that were answered by at least one call."""
-    totals = np.array(
-        [
-            sum(call.latency_ms for call in prediction.answer.calls)
-            for prediction in predictions
-            if prediction.answer.calls
-        ]
-    )
+    latencies = (prediction.answer.latency_ms for prediction in predictions)
+    totals = np.array([latency for latency in latencies if latency is not None])
     if not len(totals):
         return {}
     return {

@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from agent.labels import UNKNOWN
+from agent.labels import UNKNOWN, Label, LabelSet
 from agent.records import Article, ArticleError, Call, Classification
 from eval.intervals import resampled_confusions, wilson
 from eval.labeled_set import LabeledArticle
 from eval.metrics import all_figures, flatten
 from eval.metrics.probability import expected_calibration_error
-from eval.outcomes import Prediction, TaskOutcome, joint_outcome
+from eval.outcomes import Answer, Prediction, TaskOutcome, joint_outcome
 
 LABELS = ("a", "b", "c", "d")
 
@@ -104,6 +104,12 @@ def test_resampled_confusions_have_the_spread_of_a_binomial() -> None:
     assert accuracy.std() == pytest.approx((0.7 * 0.3 / 100) ** 0.5, rel=0.1)
 
 
+NAMES = LabelSet(
+    categories=(Label(name="a", description="x"), Label(name="b", description="x")),
+    sentiments=(Label(name="Neutral", description="x"), Label(name="Positive", description="x")),
+)
+
+
 def prediction(latency: float = 1.0, cost: float | None = 0.0, error: bool = False, category: str = "a") -> Prediction:
     call = Call(
         stage="classify", model="p:m", outcome="ok", latency_ms=latency, input_tokens=2, output_tokens=1, cost_usd=cost
@@ -116,7 +122,7 @@ def prediction(latency: float = 1.0, cost: float | None = 0.0, error: bool = Fal
         calls=(call,),
         error=ArticleError(type="provider_error", message="down") if error else None,
     )
-    return Prediction(LabeledArticle("1", Article(title="t"), {"category": "a"}), answer)
+    return Prediction(LabeledArticle("1", Article(title="t"), {"category": "a"}), Answer.of(answer, NAMES))
 
 
 def test_run_figures() -> None:

@@ -1,15 +1,15 @@
 """Evaluations for the registry's tests: one really logged model, with figures as a test wants them."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
 from agent.config import AgentConfig
-from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
+from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.logged_model import log_agent
-from eval.runner import EVALUATION_FILE
 from eval.tracking import COMPLETE_TAG
 
 Evaluate = Callable[..., EvaluationRecord]
@@ -38,6 +38,8 @@ def evaluated(store: MlflowClient, agent_config: AgentConfig) -> Evaluate:
             } | more
             record = EvaluationRecord(
                 run_id=run.info.run_id,
+                run_name="a run",
+                started_at=datetime.now(UTC),
                 model_uri=uris[0],
                 agent="candidate",
                 candidate=CandidateRecord(

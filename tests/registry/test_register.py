@@ -12,9 +12,10 @@ from mlflow.tracking import MlflowClient
 
 from agent.errors import DataError, RegistryError
 from agent.settings import read_settings
-from eval.runner import EVALUATION_FILE
+from eval.evaluation import EVALUATION_FILE
+from eval.runs import whole_evaluation
 from registry.gates import GatesConfig
-from registry.register import Approval, read_evaluation, register
+from registry.register import Approval, register
 from registry.versions import PENDING_TAG, Registry, Snapshot
 from tests.conftest import ROOT
 from tests.registry.conftest import Evaluate
@@ -128,18 +129,18 @@ def test_killed_at_any_store_call_nothing_is_half_registered_and_the_next_comman
     script = textwrap.dedent(f"""
         import os, signal
         from mlflow.tracking import MlflowClient
-        from tests.registry.test_register import GATES, read_evaluation, register
+        from tests.registry.test_register import GATES, whole_evaluation, register
         real = MlflowClient.{call}
         def dying(*args, **kwargs):
             result = real(*args, **kwargs) if {after} else None
             os.kill(os.getpid(), signal.SIGKILL)
         MlflowClient.{call} = dying
-        register(read_evaluation({evaluation.run_id!r}), GATES)
+        register(whole_evaluation({evaluation.run_id!r}), GATES)
     """)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    done = register(read_evaluation(evaluation.run_id), GATES)
+    done = register(whole_evaluation(evaluation.run_id), GATES)
     assert done.alias == "champion" or done.proposal.duplicate_of
     assert aliases() == {"champion": "1"}
     assert [(version.number, PENDING_TAG in version.tags) for version in snapshot().versions] == [("1", False)]
@@ -154,7 +155,7 @@ def test_only_complete_evaluations_are_registered(store: MlflowClient, workspace
         (None, "Evaluate first"),
     ):
         with pytest.raises(DataError, match=reason):
-            read_evaluation(run_id)
+            whole_evaluation(run_id)
 
 
 def plant(evaluation_uri: str, **tags: str) -> str:
@@ -176,7 +177,7 @@ def test_a_version_without_evaluation_never_gets_an_alias_and_blocks_nobody(eval
     assert aliases() == {"champion": str(done.version)}
     assert done.version != planted
     with pytest.raises(DataError):
-        read_evaluation("")
+        whole_evaluation("")
 
 
 def test_an_interrupted_version_that_no_longer_passes_stays_without_alias(evaluated: Evaluate) -> None:

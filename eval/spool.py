@@ -1,0 +1,43 @@
+"""Whole answers on disk while an evaluation runs, so that memory does not grow with them."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from agent.records import Classification
+from agent.redaction import redact_value
+
+
+class Spool:
+    """Answers by the number of their row, in a temporary file; kept in any order, read back in the one asked for."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by __exit__
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def keep(self, row: int, record: Classification) -> None:
+        """Write an answer, without secrets; a later one for the same row takes its place."""
+        line = json.dumps(redact_value(record.model_dump(mode="json")), ensure_ascii=False).encode()
+        self._file.seek(0, 2)
+        self._places[row] = (self._file.tell(), len(line))
+        self._file.write(line)
+
+    def read(self, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """The answers of these rows, as they are written to files."""
+        for row in rows:
+            start, length = self._places[row]
+            self._file.seek(start)
+            yield json.loads(self._file.read(length))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
