@@ -7,6 +7,7 @@
     ├── StoreError       the MLflow store cannot be opened
     ├── ProviderError    a model could not be asked
     ├── IsolationError   a model version could not be loaded in a process of its own
+    ├── JournalError     the journal of answers cannot be read or written
     ├── EvaluationError  figures cannot be computed from what was given
     └── RegistryError    the model registry could not be read or changed
 
@@ -50,6 +51,12 @@ class ProviderError(NewsClassifierError):
 
 class IsolationError(NewsClassifierError):
     """A model version could not be loaded, or died, in a process of its own."""
+
+    exit_code = 3
+
+
+class JournalError(NewsClassifierError):
+    """The journal of answers cannot be read or written."""
 
     exit_code = 3
 

@@ -1,5 +1,6 @@
 """The records that cross the agent's boundary: what is asked and what is answered."""
 
+import hashlib
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,11 @@ class Article(BaseModel):
     content: str = ""
     id: str | int | None = None
     """The caller's name for it; returned with the answer."""
+
+    @property
+    def hash(self) -> str:
+        """Half a sha256 of the text: the same text is the same article, whatever its id."""
+        return hashlib.sha256(f"{self.title}\0{self.content}".encode(errors="surrogatepass")).hexdigest()[:32]
 
     def problem(self) -> str | None:
         """Why this article cannot be classified, or None."""

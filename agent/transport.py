@@ -17,6 +17,8 @@ from agent.background import at_exit
 
 KEPT_OPEN_S = 30.0
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+SHORTEST_WAIT_S = 0.001
+"""Stands for the time that is left when none is."""
 
 
 class Timeouts(BaseModel):

@@ -10,7 +10,6 @@ import pandas as pd
 from agent.labels import TASKS, UNKNOWN
 from agent.redaction import redact_value
 from eval.charts import draw_confusion, draw_curves
-from eval.labeled_set import article_hash
 from eval.metrics.quality import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
 
@@ -104,7 +103,7 @@ def _table_row(prediction: Prediction) -> dict[str, object]:
     cells: dict[str, object] = {
         "id": inert(row.id),
         "title": inert(row.article.title),
-        "article_hash": article_hash(row.article),
+        "article_hash": row.article.hash,
         "story_id": inert(row.story_id) if row.story_id else None,
     }
     for task in TASKS:

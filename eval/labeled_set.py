@@ -117,11 +117,6 @@ def fingerprint(rows: Iterable[LabeledArticle]) -> str:
     return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
 
 
-def article_hash(article: Article) -> str:
-    """Half a sha256 of an article's text: the same text, the same article, whatever its id."""
-    return hashlib.sha256(f"{article.title}\0{article.content}".encode()).hexdigest()[:32]
-
-
 def by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
     """Values under the names of our fields; null means absent, and so does an empty cell where text has no meaning."""
     names = {field: columns.get(field, field) for field in FIELDS}

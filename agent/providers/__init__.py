@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.budget import Budget
     from agent.config import AgentConfig
+    from agent.journal import Journal
     from agent.records import Article, Classification
+    from agent.slots import Slots
 
 PROVIDERS: Mapping[str, str] = {
     "anthropic": "agent.providers.anthropic.AnthropicProvider",
@@ -25,7 +28,7 @@ PROVIDERS: Mapping[str, str] = {
 
 
 class Pace(NamedTuple):
-    """How many articles at a time, for providers that wait for others."""
+    """How articles are asked about: how many at a time, and what a long run keeps of its calls."""
 
     concurrency: int
     """At most so many calls in flight."""
@@ -33,6 +36,14 @@ class Pace(NamedTuple):
     """Whether to wait for a provider that is down for a moment: right for a long run, wrong for a caller who waits."""
     one_by_one: bool = False
     """Whether a model that takes many articles at once gets one after the other, so that each has its own latency."""
+    slots: Slots | None = None
+    """The places for calls in flight, for those who watch or stop the work; made by the provider otherwise."""
+    journal: Journal | None = None
+    """Where answers are found, and kept before they count. A model that costs nothing has no use for it."""
+    repeat: int = 0
+    """Which time the same articles are asked about."""
+    budget: Budget | None = None
+    """What the calls may cost. When it is spent, no more articles are answered."""
 
 
 class Provider(Protocol):
@@ -49,6 +60,7 @@ class Provider(Protocol):
         """Answer every article once, as `(its index, answer)`, in whatever order the answers come.
 
         An article that cannot be answered is answered with an `error`; only what makes every answer impossible raises.
+        Where the pace has a budget and it is spent, the rest of the articles is not answered.
         """
 
 

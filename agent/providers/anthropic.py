@@ -3,7 +3,8 @@
 from typing import Any
 
 from agent.credentials import AnthropicCredentials
-from agent.providers.llm import Endpoint, LLMProvider
+from agent.endpoint import Endpoint
+from agent.providers.llm import LLMProvider
 from agent.wires.anthropic_messages import AnthropicMessages
 
 API_VERSION = "2026-10-21"

@@ -1,36 +1,43 @@
 """What all LLM providers share: asking, asking again, reading, counting. A provider adds address, key and wire."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import urlsplit
 
 from agent.answers import AnswerReader, Reading
-from agent.background import in_thread, iterate, run
+from agent.background import iterate, run
+from agent.budget import BudgetSpent
 from agent.config import AgentConfig
-from agent.errors import ConfigError, ProviderError
+from agent.desk import Desk
+from agent.endpoint import Endpoint, check_address, signed_by
+from agent.errors import ConfigError, JournalError, ProviderError
 from agent.failures import GAVE_UP, CallFailed, FailurePolicy, failure
+from agent.fingerprint import config_hash
+from agent.journal import Asked, question_key
 from agent.prices import Usage
 from agent.prompt import Turn
 from agent.providers import Pace
 from agent.records import Article, ArticleError, Call, Classification, ErrorType, Outcome
 from agent.redaction import redact
-from agent.transport import Response, Transport, Unanswered
+from agent.slots import Slots
+from agent.transport import SHORTEST_WAIT_S, Response, Transport, Unanswered
 from agent.wires import Question, Reply, Wire, answer_schema
 
+Keep = Callable[[Reply, Sequence[Call]], Awaitable[None]]
+"""Puts an answer and the calls that it took on disk."""
 TIMES_ASKED = 2
 """An answer that cannot be read is asked for once more."""
 BEGUN_PER_SLOT = 4
 """Articles begun for each call in flight at most, so that those waiting for a retry leave no slot empty."""
 JSON_HEADERS = {"Content-Type": "application/json"}
-SHORTEST_WAIT_S = 0.001
 NO_TOKENS = Usage(0, 0)
 """Of a call that did not reach the model."""
 LIST_ADVICE = "Look at the address; not every service lists its models."
@@ -38,18 +45,6 @@ NO_LIST = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading a list of models that is none raises."""
 NO_ANSWER = "(no answer)"
 """Stands for an empty answer when it is quoted back; services refuse empty messages."""
-
-
-class Endpoint(NamedTuple):
-    """Where questions go, and what signs them."""
-
-    base_url: str
-    path: str
-    """Of questions, from the base address."""
-    headers: Callable[[], Mapping[str, str]]
-    """Headers for a request made now. Raises Unanswered when no token could be got."""
-    may_wait: bool = False
-    """Whether getting them may ask a service."""
 
 
 class Heard(NamedTuple):
@@ -75,6 +70,7 @@ class LLMProvider(ABC):
         self.config = config
         self._prompt = config.prompt
         self._prompt_hash = config.prompt.hash
+        self._config_hash = config_hash(config)
         self._reader = AnswerReader(config.labels, config.answer_format)
         self._question = Question(
             model=config.model,
@@ -105,11 +101,18 @@ class LLMProvider(ABC):
         """Answer every article once, as `(its index, answer)`, as the answers come.
 
         Raises:
-            ConfigError: the environment lacks a key or an address.
+            ConfigError: the environment lacks a key or an address, or there is a budget and no price.
+            JournalError: an answer could not be kept.
         """
+        pace = pace or Pace(self.config.max_concurrency)
+        if pace.budget and not self.config.price:
+            raise ConfigError(
+                f"The price of {self.config.provider}:{self.config.model} is not known, so no budget can be kept. "
+                "Add it to config/prices.yaml, or leave --max-usd out."
+            )
         if articles:
             self.open()
-            yield from iterate(partial(self._classify_all, articles, pace or Pace(self.config.max_concurrency)))
+            yield from iterate(partial(self._classify_all, articles, pace))
 
     def list_models(self) -> list[str]:
         """Names of the models that the endpoint offers.
@@ -143,23 +146,31 @@ class LLMProvider(ABC):
     async def _classify_all(
         self, articles: Sequence[Article], pace: Pace, hand_over: Callable[[tuple[int, Classification]], None]
     ) -> None:
-        slots = asyncio.Semaphore(pace.concurrency)
+        slots = pace.slots or Slots(pace.concurrency)
         begun = asyncio.Semaphore(pace.concurrency * BEGUN_PER_SLOT)
+        desk = Desk(slots, pace.patient, pace.journal, pace.repeat, pace.budget)
 
         async def answer(index: int, article: Article) -> None:
             try:
-                hand_over((index, await self._classify(article, slots, pace.patient)))
+                with contextlib.suppress(BudgetSpent):
+                    hand_over((index, await self._classify(article, desk)))
             finally:
                 begun.release()
 
-        async with asyncio.TaskGroup() as group:
-            for index, article in enumerate(articles):
-                await begun.acquire()
-                async with slots:  # one begins when it could be asked about, so that retries never queue behind it
-                    group.create_task(answer(index, article))
-                await asyncio.sleep(0)  # lets it take the slot
+        slots.stops(asyncio.current_task())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index, article in enumerate(articles):
+                    await begun.acquire()
+                    if pace.budget and not await pace.budget.has_room():
+                        break
+                    async with slots:  # one begins when it could be asked about, so that retries never queue behind it
+                        group.create_task(answer(index, article))
+                    await asyncio.sleep(0)  # lets it take the slot
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
 
-    async def _classify(self, article: Article, slots: asyncio.Semaphore, patient: bool) -> Classification:
+    async def _classify(self, article: Article, desk: Desk) -> Classification:
         """Ask about one article, once more if the answer cannot be read, and put everything on record."""
         turns = [Turn("user", self._prompt.article(article))]
         calls: list[Call] = []
@@ -167,14 +178,15 @@ class LLMProvider(ABC):
         deadline = time.monotonic() + self.config.timeouts.total_s
         try:
             for _ in range(TIMES_ASKED):
-                attempt = partial(self._attempt, self._question._replace(turns=turns), slots, deadline, calls)
-                heard = await self._policy.call(attempt, deadline=deadline, patient=patient)
+                heard = await self._ask(self._question._replace(turns=turns), article, desk, deadline, calls)
                 if heard.outcome != "unreadable":
                     break
                 again = self._prompt.once_more(str(heard.reading.problem))
                 turns += [Turn("assistant", heard.text.strip() or NO_ANSWER), Turn("user", again)]
         except CallFailed as failed:
             error = ArticleError(type=error_type(failed), message=redact(f"{self.config.provider}: {failed}"))
+        except (BudgetSpent, JournalError):  # these end the work on all articles
+            raise
         except Exception as err:  # whatever else one response can cause is this article's error and no other's
             logging.getLogger(__name__).exception("Article %s could not be classified.", article.id)
             error = ArticleError(type="provider_error", message=redact(f"{type(err).__name__}: {err}"))
@@ -192,30 +204,57 @@ class LLMProvider(ABC):
             error=error,
         )
 
-    async def _attempt(self, question: Question, slots: asyncio.Semaphore, deadline: float, calls: list[Call]) -> Heard:
-        """Make one call, holding a slot meanwhile, and put it on record whatever becomes of it."""
+    async def _ask(self, question: Question, article: Article, desk: Desk, deadline: float, calls: list[Call]) -> Heard:
+        """Get one question answered: from the journal if it was before, by calling until it is otherwise."""
         body = json.dumps(self.wire.body(question)).encode()
-        async with slots:
-            started = time.perf_counter()
-            record = partial(self._record, len(body), started, calls)
-            try:
-                response = await self._send(body, deadline)
-            except Unanswered as err:
-                outcome: Outcome = "timeout" if err.timed_out else "connection_error"
-                record(outcome, None if err.sent else NO_TOKENS)
-                raise CallFailed(outcome, str(err)) from err
+        if desk.journal is None:
+            return await self._call(body, desk, deadline, calls)
+        key = question_key(self.config.provider, self.open().base_url, desk.repeat, body)
+        if kept := desk.journal.find(key):
+            calls.extend(kept.calls)
+            return self._hear(kept.reply)
+        asked = Asked(self.config.provider, self.config.model, self._config_hash, article.hash, desk.repeat)
+        keep = partial(desk.journal.keep, key, asked)
+        return await self._call(body, desk, deadline, calls, keep)
+
+    async def _call(
+        self, body: bytes, desk: Desk, deadline: float, calls: list[Call], keep: Keep | None = None
+    ) -> Heard:
+        """Make calls until one is answered or none can be."""
+        first = len(calls)
+
+        async def attempt() -> Heard:
+            async with desk.slots, desk.paid(self._worst_usd(len(body)), calls):
+                reply = await self._exchange(body, desk.slots, deadline, calls)
+                if keep:  # the slot is given back when the answer is on disk
+                    await keep(reply, calls[first:])
+            return self._hear(reply)
+
+        return await self._policy.call(attempt, deadline=deadline, patient=desk.patient)
+
+    async def _exchange(self, body: bytes, slots: Slots, deadline: float, calls: list[Call]) -> Reply:
+        """Make one call, and put it on record whatever becomes of it."""
+        started = time.perf_counter()
+        record = partial(self._record, len(body), started, calls)
+        try:
+            response = await self._send(body, deadline)
+        except Unanswered as err:
+            outcome: Outcome = "timeout" if err.timed_out else "connection_error"
+            record(outcome, None if err.sent else NO_TOKENS)
+            raise CallFailed(outcome, str(err)) from err
         if response.status != HTTPStatus.OK:
             failed = failure(response, self.advice)
+            slots.record(failed.outcome == "rate_limited", failed.retry_after_s)
             record(failed.outcome, None if failed.status in GAVE_UP else NO_TOKENS)
             raise failed
+        slots.record(False)
         try:
             reply = self.wire.reply(json.loads(response.body))
         except (ValueError, RecursionError) as err:
             record("server_error", None)
             raise CallFailed("server_error", f"the response is not one of this service: {err}") from err
-        heard = self._hear(reply)
-        record(heard.outcome, reply.usage)
-        return heard
+        record(self._hear(reply).outcome, reply.usage)
+        return reply
 
     async def _send(self, body: bytes, deadline: float) -> Response:
         endpoint = self.open()
@@ -233,6 +272,11 @@ class LLMProvider(ABC):
         reading = self._reader.read(reply.text)
         return Heard(reply.text, "unreadable" if reading.problem else "ok", reading)
 
+    def _worst_usd(self, request_bytes: int) -> float:
+        """The most that a call can cost; 0 where the price is not known."""
+        price = self.config.price
+        return price.cost_usd_at_most(request_bytes, self.config.max_output_tokens) if price else 0.0
+
     def _record(
         self,
         request_bytes: int,
@@ -243,7 +287,7 @@ class LLMProvider(ABC):
     ) -> None:
         """Put a call on record; without a usage nobody knows what it costs, but the most is known."""
         price = self.config.price
-        bound = price.cost_usd_at_most(request_bytes, self.config.max_output_tokens) if price else None
+        bound = self._worst_usd(request_bytes) if price else None
         calls.append(
             Call(
                 stage="classify",
@@ -265,25 +309,3 @@ def error_type(failed: CallFailed) -> ErrorType:
     if not failed.same_for_all:
         return "provider_error"
     return "rejected" if failed.outcome == "rejected" else "unavailable"
-
-
-async def signed_by(endpoint: Endpoint, deadline: float) -> Mapping[str, str]:
-    """Headers for a request made now. Raises Unanswered when they cannot be got, or not until the deadline."""
-    if not endpoint.may_wait:
-        return endpoint.headers()
-    try:
-        async with asyncio.timeout(max(deadline - time.monotonic(), SHORTEST_WAIT_S)):
-            return await in_thread(endpoint.headers)
-    except TimeoutError as err:
-        raise Unanswered("no token in time", timed_out=True, sent=False) from err
-
-
-def check_address(url: str) -> None:
-    """Raise ConfigError unless requests can be sent to this address."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"{url!r} is no address of a service. Correct the base_url, or the variable that it is from.")

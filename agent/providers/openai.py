@@ -3,7 +3,8 @@
 from typing import Any
 
 from agent.credentials import OpenAICredentials
-from agent.providers.llm import Endpoint, LLMProvider
+from agent.endpoint import Endpoint
+from agent.providers.llm import LLMProvider
 from agent.wires.openai_chat import OpenAIChat
 
 

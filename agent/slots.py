@@ -1,0 +1,121 @@
+"""How many calls may be in flight: as many as were asked for, fewer while the provider is overloaded."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+WINDOW = 50
+"""Answers that are looked at."""
+TOO_MANY = 0.2
+"""Share of them that may say "too many requests" before fewer are sent; below it each such article waits by itself."""
+PAUSE_S = 1.0
+"""How long nothing is sent when fewer are, where the provider did not say how long, in seconds."""
+LONGEST_PAUSE_S = 65.0
+"""A provider's own wish is obeyed up to this; it outlasts a limit by the minute."""
+STEPS = 8
+"""The way back to what was asked for has at most so many steps."""
+
+
+class Slots:
+    """Places for calls in flight, given in the order they are asked for. Use it in one event loop.
+
+    Halving the number on every refusal would make a run with a few of them many times slower, so single ones change
+    nothing. When more than a fifth of the last fifty answers were refusals, half as many calls may be in flight and
+    nothing is sent for as long as the provider asked; then each round of answers without a refusal gives some back.
+
+    Args:
+        most: Calls in flight at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = most
+        """Calls that may be in flight now."""
+        self.in_use = 0
+        self.stopped = threading.Event()
+        """Set by `stop`."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._refusals: deque[bool] = deque(maxlen=WINDOW)
+        self._since_step = 0
+        self._paused = False
+        self._cancel: Callable[[], object] | None = None
+
+    async def __aenter__(self) -> None:
+        """Take a slot as soon as there is one."""
+        if self._free() and not self._waiting:
+            self.in_use += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the slot was given at the same moment
+                self._give_back()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the slot back."""
+        self._give_back()
+
+    def record(self, refused: bool, retry_after_s: float | None = None) -> None:
+        """Take note of an answer.
+
+        Args:
+            refused: Whether it said "too many requests", or that the provider is overloaded.
+            retry_after_s: How long the provider asked to be left alone.
+        """
+        self._refusals.append(refused)
+        if len(self._refusals) == WINDOW and sum(self._refusals) > TOO_MANY * WINDOW:
+            self._refusals.clear()
+            self._since_step = 0
+            self.limit = max(self.limit // 2, 1)
+            self._pause(PAUSE_S if retry_after_s is None else min(retry_after_s, LONGEST_PAUSE_S))
+            return
+        self._since_step = 0 if refused else self._since_step + 1
+        if self._since_step >= self.limit < self.most:
+            self._since_step = 0
+            self.limit = min(self.limit + max(self.most // STEPS, 1), self.most)
+            self._wake()
+
+    def stops(self, work: "asyncio.Task[Any] | None") -> None:
+        """Say which work `stop` ends."""
+        if work is None:
+            return
+        loop = work.get_loop()
+        self._cancel = lambda: loop.call_soon_threadsafe(work.cancel)
+        if self.stopped.is_set():
+            work.cancel()
+
+    def stop(self) -> None:
+        """End the work that waits for slots, from any thread."""
+        self.stopped.set()
+        if self._cancel:
+            self._cancel()
+
+    def _free(self) -> bool:
+        return self.in_use < self.limit and not self._paused
+
+    def _give_back(self) -> None:
+        self.in_use -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting and self._free():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_use += 1
+                turn.set_result(None)
+
+    def _pause(self, seconds: float) -> None:
+        self._paused = True
+        asyncio.get_running_loop().call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._wake()
