@@ -57,6 +57,11 @@ class Budget:
         self._settled += worst_usd if cost_usd is None else cost_usd
         self._tell_waiting()
 
+    def charge(self, usd: float, *, is_spent: bool) -> None:
+        """Take note of what calls cost that another process made, and whether money was short there."""
+        self._settled += usd
+        self.is_spent = self.is_spent or is_spent
+
     async def has_room(self) -> bool:
         """Wait until no call waits for money, so that nothing is begun that could not go on; False when it is spent."""
         while self._waiting and not self.is_spent:

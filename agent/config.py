@@ -76,6 +76,8 @@ class AgentConfig(BaseModel):
     """How the provider's failures are waited out."""
     max_concurrency: int = Field(default=16, ge=1, le=1000)
     """Calls in flight at most for one request, unless a caller says otherwise."""
+    max_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """What the calls of one evaluation may cost, in USD; no limit unless set."""
 
     @model_validator(mode="before")
     @classmethod

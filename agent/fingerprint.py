@@ -22,7 +22,7 @@ def code_hash(package: Path = PACKAGE) -> str:
 def config_hash(config: AgentConfig) -> str:
     """sha256 of what decides the labels: not of paths, names, notes, prices, waits, or a prompt's number."""
     settings = config.to_model_config()
-    for name in ("name", "note", "tier", "price", "timeouts", "retries", "max_concurrency"):
+    for name in ("name", "note", "tier", "price", "timeouts", "retries", "max_concurrency", "max_usd"):
         del settings[name]
     if isinstance(prompt := settings["prompt"], dict):
         del prompt["version"]

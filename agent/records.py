@@ -1,7 +1,7 @@
 """The records that cross the agent's boundary: what is asked and what is answered."""
 
 import hashlib
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +34,13 @@ class Article(BaseModel):
         if length > MAX_ARTICLE_CHARS:
             return f"the article has {length:,} characters; at most {MAX_ARTICLE_CHARS:,} are allowed; shorten it"
         return None
+
+
+class InvalidArticle(NamedTuple):
+    """An entry of a request that is no article."""
+
+    id: str | int | None
+    problem: str
 
 
 Outcome = Literal[

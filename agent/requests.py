@@ -13,20 +13,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import TypeAdapter, ValidationError
 
-from agent.records import Article
+from agent.records import Article, InvalidArticle
 
 ARTICLE_LIST = TypeAdapter(list[Article])
 ACCEPTED = (
     "Send custom_inputs with 'title' and 'content', or with 'articles' (a list of such objects), "
     "or a user message with the text."
 )
-
-
-class InvalidArticle(NamedTuple):
-    """An entry of a request that is no article."""
-
-    id: str | int | None
-    problem: str
 
 
 class ArticleBatch(NamedTuple):

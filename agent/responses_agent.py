@@ -3,17 +3,18 @@
 import json
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 from mlflow.pyfunc.model import PythonModelContext, ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
+from agent.classifier import Classifier
 from agent.config import AgentConfig
-from agent.labels import TASKS, UNKNOWN
-from agent.providers import Pace, Provider, create_provider
-from agent.records import Article, ArticleError, Classification
+from agent.providers import Pace
+from agent.records import Article, Classification, InvalidArticle
 from agent.redaction import redact_logs, redact_traces
-from agent.requests import InvalidArticle, read_request
+from agent.requests import read_request
 
 LOCAL_MODEL = "local_model"
 """Name of the trained model among the artifacts of a logged model."""
@@ -26,23 +27,25 @@ class NewsClassifierAgent(ResponsesAgent):
         config: Provider, model, labels and parameters.
     """
 
+    loaded: ClassVar["NewsClassifierAgent | None"] = None
+    """The agent that MLflow loaded last in this process, for who wants more of it than MLflow passes on."""
+
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
-        self._artifact = config.artifact
-        self._created: Provider | None = None
-        self._allowed = {task: {None, UNKNOWN, *names} for task, names in config.labels.by_task.items()}
+        self.classifier = Classifier(config)
 
     def load_context(self, context: PythonModelContext) -> None:
         """Called by MLflow on loading: take the trained model that was logged, keep secrets out of logs and traces."""
         redact_logs()
         redact_traces()
         if LOCAL_MODEL in (context.artifacts or {}):
-            self._artifact = Path(context.artifacts[LOCAL_MODEL])
+            self.classifier.artifact = Path(context.artifacts[LOCAL_MODEL])
         self.prepare()
+        NewsClassifierAgent.loaded = self
 
     def prepare(self) -> None:
         """Load what the provider needs now rather than at the first article. Raises as `create_provider` does."""
-        self._provider()
+        self.classifier.prepare()
 
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
         """Answer every article of the request, in order: labels as JSON text, full records in `custom_outputs`."""
@@ -77,40 +80,8 @@ class NewsClassifierAgent(ResponsesAgent):
     def classify(
         self, articles: Sequence[Article | InvalidArticle], pace: Pace | None = None
     ) -> Iterator[tuple[int, Classification]]:
-        """Answer every article once, as `(its index, answer)`, as the answers come.
-
-        Args:
-            articles: Shape (n,). One that cannot be classified is answered with an `error`.
-            pace: How many at a time; the configuration's unless given.
-        """
-        asked: list[tuple[int, Article]] = []
-        for index, article in enumerate(articles):
-            problem = article.problem if isinstance(article, InvalidArticle) else article.problem()
-            if isinstance(article, InvalidArticle) or problem:
-                yield index, self._refuse(article, str(problem))
-            else:
-                asked.append((index, article))
-        for position, record in self._provider().classify([article for _, article in asked], pace):
-            yield asked[position][0], self._enforce_labels(record)
-
-    def _provider(self) -> Provider:
-        """The provider, created when first needed so that importing and configuring cost nothing."""
-        if self._created is None:
-            self._created = create_provider(self.config, self._artifact)
-        return self._created
-
-    def _refuse(self, article: Article | InvalidArticle, problem: str) -> Classification:
-        return Classification(
-            id=article.id,
-            provider=self.config.provider,
-            model=self.config.model,
-            error=ArticleError(type="invalid_article", message=problem),
-        )
-
-    def _enforce_labels(self, record: Classification) -> Classification:
-        """Whatever a model said, only configured labels leave the agent."""
-        wrong = [task for task in TASKS if getattr(record, task) not in self._allowed[task]]
-        return record.model_copy(update=dict.fromkeys(wrong, UNKNOWN)) if wrong else record
+        """Answer every article once. As `Classifier.classify`."""
+        return self.classifier.classify(articles, pace)
 
 
 def in_order(answers: Iterator[tuple[int, Classification]]) -> Iterator[Classification]:

@@ -1,11 +1,8 @@
 """How many calls may be in flight: as many as were asked for, fewer while the provider is overloaded."""
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 WINDOW = 50
 """Answers that are looked at."""
@@ -35,13 +32,10 @@ class Slots:
         self.limit = most
         """Calls that may be in flight now."""
         self.in_use = 0
-        self.stopped = threading.Event()
-        """Set by `stop`."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._refusals: deque[bool] = deque(maxlen=WINDOW)
         self._since_step = 0
         self._paused = False
-        self._cancel: Callable[[], object] | None = None
 
     async def __aenter__(self) -> None:
         """Take a slot as soon as there is one."""
@@ -82,21 +76,6 @@ class Slots:
             self._since_step = 0
             self.limit = min(self.limit + max(self.most // STEPS, 1), self.most)
             self._wake()
-
-    def stops(self, work: "asyncio.Task[Any] | None") -> None:
-        """Say which work `stop` ends."""
-        if work is None:
-            return
-        loop = work.get_loop()
-        self._cancel = lambda: loop.call_soon_threadsafe(work.cancel)
-        if self.stopped.is_set():
-            work.cancel()
-
-    def stop(self) -> None:
-        """End the work that waits for slots, from any thread."""
-        self.stopped.set()
-        if self._cancel:
-            self._cancel()
 
     def _free(self) -> bool:
         return self.in_use < self.limit and not self._paused

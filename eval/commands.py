@@ -7,10 +7,15 @@ from typing import Any, NamedTuple, cast
 
 import click
 
+from agent.budget import Budget
 from agent.config import AgentConfig
+from agent.labels import LabelSet
+from agent.settings import read_settings
 from eval.candidates import load_candidate
 from eval.console import (
+    COULD_NOT_BE_DONE,
     DATA_FILE,
+    LABELS_FILE,
     Command,
     Group,
     err,
@@ -20,20 +25,17 @@ from eval.console import (
     parse_pairs,
     path_option,
     print_json,
-    progress_bar,
     tag_option,
 )
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.lifecycle import NEAR_DAYS, retirement_of
-from eval.redteam import load_hostile_set, redteam
-from eval.render import evaluation_table, redteam_lines, run_lines
+from eval.render import evaluation_table, run_lines
 from eval.runner import evaluate
 from eval.secret_scope import use_secrets
-from eval.store import open_store
-from eval.tracking import checked_tags
-
-HOSTILE_FILE = Path("data/hostile_news.jsonl")
+from eval.tags import checked_tags
+from eval.targets import URI_SCHEMES
+from eval.watching import watching
 
 
 class RunOptions(NamedTuple):
@@ -47,10 +49,19 @@ class RunOptions(NamedTuple):
     use_secrets: bool
     columns: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    version_uri: str | None = None
+    """Of a logged version, instead of a candidate."""
+    max_usd: float | None = None
+    repeats: int = 1
+    fresh: bool = False
 
-    def dataset(self, config: AgentConfig) -> LabeledSet:
-        """The labelled set, checked against the candidate's labels. Raises DataError."""
-        return load_labeled_set(self.data_file, config.labels, parse_pairs("--map", self.columns))
+    def dataset(self, labels: LabelSet) -> LabeledSet:
+        """The labelled set, checked against the labels that are allowed. Raises DataError."""
+        return load_labeled_set(self.data_file, labels, parse_pairs("--map", self.columns))
+
+    def budget(self) -> Budget | None:
+        """What --max-usd allows; None without it."""
+        return None if self.max_usd is None else Budget(self.max_usd)
 
     def prepare(self, config: AgentConfig) -> None:
         """Say when the model ends, and fetch its key if that was asked for. Raises ConfigError."""
@@ -63,7 +74,7 @@ def candidate_options(data_file: Path) -> Callable[[Command], Command]:
     """The options that choose a candidate and ask it about a file, given to the command as one `options`."""
 
     def with_options(command: Command) -> Command:
-        @click.option("--agent", "agent_file", type=click.Path(path_type=Path), help="The candidate's file.")
+        @click.option("--agent", metavar="FILE|URI", help="The candidate's file, or the URI of a logged version.")
         @click.option(
             "--provider", callback=none_if_empty, help="Instead of --agent: the provider's default candidate."
         )
@@ -73,6 +84,10 @@ def candidate_options(data_file: Path) -> Callable[[Command], Command]:
         @click.option("--use-secrets", is_flag=True, help="Take the key from the Databricks secret scope.")
         @wraps(command)
         def gathered(**given: Any) -> object:
+            agent = given.pop("agent")
+            is_version = agent is not None and agent.startswith(URI_SCHEMES)
+            given["agent_file"] = Path(agent) if agent and not is_version else None
+            given["version_uri"] = agent if is_version else None
             options = RunOptions(**{name: given.pop(name) for name in RunOptions._fields if name in given})
             return command(options=options, **given)
 
@@ -83,7 +98,15 @@ def candidate_options(data_file: Path) -> Callable[[Command], Command]:
 
 def run_options(command: Command) -> Command:
     """The options of an evaluation, given to the command as one `options`."""
-    return map_option(tag_option(candidate_options(DATA_FILE)(command)))
+    for option in (
+        click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="What the calls may cost, in USD."),
+        click.option("--repeats", type=click.IntRange(1, 100), default=1, help="How often the set is asked about."),
+        click.option("--fresh", is_flag=True, help="Ask again what the journal has answers to."),
+        map_option,
+        tag_option,
+    ):
+        command = option(command)
+    return candidate_options(DATA_FILE)(command)
 
 
 def none_if_empty(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -92,13 +115,29 @@ def none_if_empty(ctx: click.Context, option: click.Parameter, value: str | None
 
 
 def evaluate_candidate(
-    config: AgentConfig, dataset: LabeledSet, options: RunOptions, *, join: bool = True
+    candidate: AgentConfig | str,
+    dataset: LabeledSet,
+    options: RunOptions,
+    *,
+    join: bool = True,
+    budget: Budget | None = None,
 ) -> EvaluationRecord:
-    """Evaluate one candidate with progress on the terminal. Raises as `eval.runner.evaluate` does."""
-    options.prepare(config)
+    """Evaluate one candidate, or a logged version, with progress on the terminal. Raises as `evaluate` does."""
+    if isinstance(candidate, AgentConfig):
+        options.prepare(candidate)
     tags = checked_tags(parse_pairs("--tag", options.tags))
-    with progress_bar(f"Classifying with {config.name}") as progress:
-        return evaluate(config, dataset, tags=tags, concurrency=options.concurrency, join=join, progress=progress)
+    with watching(f"Classifying with {candidate if isinstance(candidate, str) else candidate.name}") as watch:
+        return evaluate(
+            candidate,
+            dataset,
+            tags=tags,
+            concurrency=options.concurrency,
+            repeats=options.repeats,
+            budget=budget or options.budget(),
+            fresh=options.fresh,
+            join=join,
+            watch=watch,
+        )
 
 
 def warn_of_retirement(config: AgentConfig) -> None:
@@ -109,7 +148,13 @@ def warn_of_retirement(config: AgentConfig) -> None:
         err.print(f"Warning: {config.model} {verb} on {retirement.retires}. {retirement.advice}", soft_wrap=True)
 
 
-@click.group("eval", cls=Group)
+@click.group(
+    "eval",
+    cls=Group,
+    lazy={
+        "redteam": "eval.redteam_commands:redteam_command",
+    },
+)
 def commands() -> None:
     """Evaluate candidates on labelled news."""
 
@@ -125,32 +170,32 @@ def show(record: EvaluationRecord) -> None:
 @run_options
 @json_option
 def run(options: RunOptions, as_json: bool) -> None:
-    """Evaluate one candidate and log predictions, figures and the model."""
-    config = load_candidate(options.agent_file, options.provider, options.model)
-    dataset = options.dataset(config)
-    open_store()
-    record = evaluate_candidate(config, dataset, options)
+    """Evaluate one candidate, or a logged version, and log predictions, figures and the model.
+
+    What was answered before is not asked again: a run that was stopped goes on where it was.
+    """
+    if options.version_uri:
+        candidate: AgentConfig | str = options.version_uri
+        labels = read_settings(LABELS_FILE, LabelSet)
+    else:
+        candidate = load_candidate(options.agent_file, options.provider, options.model)
+        labels = candidate.labels
+    record = evaluate_candidate(candidate, options.dataset(labels), options)
     if as_json:
         print_json(record.model_dump(mode="json"))
-        return
-    show(record)
-    err.print(f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}.", soft_wrap=True)
-    err.print(f"Next: news-classifier registry register {record.run_id}")
+    else:
+        show(record)
+        for line in next_lines(record):
+            err.print(line, soft_wrap=True)
+    if record.partial:
+        raise click.exceptions.Exit(COULD_NOT_BE_DONE)
 
 
-@commands.command("redteam")
-@candidate_options(HOSTILE_FILE)
-@json_option
-def redteam_command(options: RunOptions, as_json: bool) -> None:
-    """Measure how often an attack inside an article changes its label."""
-    config = load_candidate(options.agent_file, options.provider, options.model)
-    data = load_hostile_set(options.data_file, config.labels)
-    open_store()
-    options.prepare(config)
-    with progress_bar(f"Attacking {config.name}") as progress:
-        record = redteam(config, data, options.concurrency, progress)
-    if as_json:
-        print_json(record.model_dump(mode="json"))
-        return
-    for line in redteam_lines(record):
-        out.print(line, soft_wrap=True)
+def next_lines(record: EvaluationRecord) -> list[str]:
+    """Where the results are, and what can be done with them."""
+    if record.run_id is None:
+        return ["Nothing was logged or can be registered until the results are uploaded."]
+    holds = f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}."
+    if record.partial:
+        return [holds, f"Partial: {record.partial}. The same command with more money asks what is left."]
+    return [holds, f"Next: news-classifier registry register {record.run_id}"]

@@ -8,14 +8,14 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from dotenv import load_dotenv
-from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -48,7 +48,27 @@ def path_option(name: str, variable: str, default: Path, text: str) -> Callable[
 
 
 class Group(click.Group):
-    """A command group whose expected errors are one line on standard error, with their own exit code."""
+    """A command group whose expected errors are one line on standard error, with their own exit code.
+
+    Args:
+        lazy: Commands by name that are imported when they are used, as `module:attribute`; most need what takes
+            seconds to import.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self._lazy[cmd_name].partition(":")
+        return cast(click.Command, getattr(import_module(module), attribute))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn an error of this product into its message and exit code."""
@@ -60,12 +80,14 @@ class Group(click.Group):
         except NewsClassifierError as error:
             err.print(f"Error: {error}", soft_wrap=True)
             ctx.exit(error.exit_code)
-        except MlflowException as error:
-            err.print(f"Error: MLflow could not do it: {redact(' '.join(str(error).split()))}", soft_wrap=True)
-            ctx.exit(COULD_NOT_BE_DONE)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            from mlflow.exceptions import MlflowException  # two seconds, and most commands need nothing of it
+
+            if isinstance(error, MlflowException):
+                err.print(f"Error: MLflow could not do it: {redact(' '.join(str(error).split()))}", soft_wrap=True)
+                ctx.exit(COULD_NOT_BE_DONE)
             err.print(f"{redact(traceback.format_exc())}\nError: a defect: {type(error).__name__}", soft_wrap=True)
             ctx.exit(COULD_NOT_BE_DONE)
 
@@ -73,6 +95,7 @@ class Group(click.Group):
 def prepare_process() -> None:
     """Read `config/.env`, keep secrets out of logs and traces, and MLflow's informational messages out of the way."""
     load_dotenv(ENV_FILE)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # a tracking server that is down for long is down
     os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")  # or MLflow looks prices up in the network
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password, and breaks --json
     redact_logs()

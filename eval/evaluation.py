@@ -53,9 +53,11 @@ class EvaluationRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: Literal[2] = 2
-    run_id: str
+    run_id: str | None
+    """None for an evaluation that is not in MLflow yet."""
     run_name: str
-    model_uri: str
+    model_uri: str | None
+    """Where the model is logged; None as long as it is not."""
     agent: str
     """Name of the candidate."""
     candidate: CandidateRecord

@@ -13,11 +13,12 @@ from mlflow.models.model import ModelInfo
 from mlflow.models.resources import DatabricksServingEndpoint, Resource
 
 from agent.config import AgentConfig
-from agent.fingerprint import PACKAGE
+from agent.fingerprint import PACKAGE, code_hash
 from agent.local_model import model_files
 from agent.providers.databricks import GATEWAY_MODELS
 from agent.responses_agent import LOCAL_MODEL
 from eval.prompts import prompt_uri
+from eval.targets import CODE_HASH
 
 REQUIREMENTS: Sequence[str] = ("mlflow", "pydantic", "pyyaml", "aiohttp", "tenacity")
 PROVIDER_REQUIREMENTS: Mapping[str, Sequence[str]] = {
@@ -59,6 +60,7 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             input_example=INPUT_EXAMPLE if config.artifact else NO_ARTICLES,
             prompts=[uri] if (uri := prompt_uri(config)) else None,
             resources=databricks_resources(config),
+            metadata={CODE_HASH: code_hash(package)},
         )
         return logged
 

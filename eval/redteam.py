@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.config import AgentConfig
 from agent.errors import DataError
+from agent.fingerprint import code_hash
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
 from agent.redaction import redact
 from eval.files import inert
@@ -20,9 +21,11 @@ from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.metrics import flatten
 from eval.metrics.figure import Figure
 from eval.outcomes import Answer
+from eval.progress import Watch
 from eval.prompts import register_prompt
+from eval.recording import log_what_runs
 from eval.rows import read_rows
-from eval.runner import Progress, log_what_runs, predict
+from eval.runner import predict
 from eval.tracking import experiment_name, run_name, tracked_run
 
 CLEAN_COLUMNS = {"title": "clean_title", "content": "clean_content"}
@@ -117,7 +120,7 @@ def load_hostile_set(path: Path, labels: LabelSet) -> HostileSet:
     return HostileSet(hostile, clean, tuple(attacks))
 
 
-def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, progress: Progress) -> RedteamRecord:
+def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, watch: Watch) -> RedteamRecord:
     """Answer every article twice and log how often the attack changed a label.
 
     Raises:
@@ -127,10 +130,10 @@ def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, prog
     rows = len(data.attacks)
     with tracked_run(experiment_name(config.track), name, join=True) as run:
         config = register_prompt(config)
-        log_what_runs(config, data.hostile, {})
+        log_what_runs(config, code_hash(), data.hostile, {})
         mlflow.set_tag("kind", "redteam")
-        clean = predict(config, data.clean, concurrency, lambda done, _: progress(done, 2 * rows))
-        hostile = predict(config, data.hostile, concurrency, lambda done, _: progress(rows + done, 2 * rows))
+        clean = predict(config, data.clean, concurrency=concurrency, watch=watch)
+        hostile = predict(config, data.hostile, concurrency=concurrency, watch=watch)
         trials = [
             Trial(before.row.id, attack, before.answer, after.answer)
             for attack, before, after in zip(data.attacks, clean, hostile, strict=True)

@@ -1,12 +1,17 @@
 """Tables of an evaluation for people."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.evaluation import EvaluationRecord
-from eval.redteam import RedteamRecord
+
+if TYPE_CHECKING:
+    from eval.redteam import RedteamRecord
 
 ENOUGH_ROWS = 200
 """Below this many articles the figures are a trial, not a basis for a decision."""

@@ -1,201 +1,121 @@
-"""Runs one candidate over a labelled set and logs everything to one MLflow run."""
+"""Evaluates one target on a labelled set: asks, measures, and puts everything on record."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-import mlflow
-
+from agent.budget import Budget
 from agent.config import AgentConfig
-from agent.errors import EvaluationError, ProviderError
-from agent.fingerprint import code_hash, config_hash
-from agent.providers import Pace, create_provider
-from agent.records import Classification
-from agent.responses_agent import NewsClassifierAgent
-from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
-from eval.files import write_files
+from agent.errors import ProviderError
+from agent.fingerprint import config_hash
+from agent.journal import Asked, Journal
+from agent.providers import Pace
+from agent.slots import Slots
+from eval.asking import Asking
+from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet
-from eval.logged_model import log_agent
-from eval.metrics import all_figures, answers, cost, flatten
-from eval.outcomes import Answer, Prediction, task_outcomes
-from eval.prompts import register_prompt
+from eval.outcomes import Prediction
+from eval.progress import Watch, nobody
 from eval.spool import Spool
-from eval.tracking import (
-    COMPLETE,
-    COMPLETE_TAG,
-    experiment_name,
-    git_commit,
-    log_dataset,
-    log_mlflow_figures,
-    log_params,
-    run_name,
-    tracked_run,
-)
+from eval.store import local_store_checked
+from eval.targets import Target
 
-Progress = Callable[[int, int], None]
-"""Called with the number of articles answered and the number of all."""
-FOR_ALL = ("rejected", "unavailable")
-"""Errors that most likely come to every further article."""
-ENOUGH_REFUSALS = 5
-"""So many of them in a row end a run that had answers; a single one can be about its article."""
+JOURNAL_FILE = Path("journal.db")
 
 
 def evaluate(
-    config: AgentConfig,
+    candidate: AgentConfig | str,
     dataset: LabeledSet,
     *,
     tags: Mapping[str, str] | None = None,
     concurrency: int | None = None,
+    repeats: int = 1,
+    budget: Budget | None = None,
+    journal: Path | None = JOURNAL_FILE,
+    fresh: bool = False,
     join: bool = True,
-    progress: Progress = lambda done, total: None,
+    watch: Watch = nobody,
 ) -> EvaluationRecord:
-    """Classify every article of a labelled set; log predictions, figures, files and the model in one run.
+    """Classify every article of a labelled set; log predictions, figures, files and the model in one MLflow run.
+
+    Answers that are paid for are kept in the journal before they count, so that an evaluation that is stopped, however
+    it is, goes on where it was when it is started again. When MLflow cannot be reached the results are kept on disk.
 
     Args:
-        config: The candidate.
+        candidate: Its configuration, or the URI of a logged version, which answers in a process of its own.
         dataset: A labelled set, n >= 1.
         tags: Tags of one's own for the run.
         concurrency: Calls in flight at most; the candidate's setting unless given.
+        repeats: How often the set is asked about; figures of quality are those of the first time.
+        budget: What the calls of this evaluation, and others that share it, may cost; the candidate's unless given.
+        journal: File of the journal; None to keep and find no answers.
+        fresh: Whether to forget the answers that the journal has to these questions.
         join: Whether the run of `mlflow run` is continued rather than given a child.
-        progress: Told how far the predictions are.
+        watch: Told how far the answers are.
 
     Raises:
         ArtifactError: the trained model cannot be loaded; nothing is logged then.
-        ConfigError: a key is missing; nothing is logged then.
+        ConfigError: a key is missing, or there is a budget and no price; nothing is logged then.
+        StoreError: the local MLflow store cannot be opened.
+        IsolationError: a logged version cannot be loaded, or its code is not what was logged.
+        JournalError: the journal cannot be read or written.
         ProviderError: the key, endpoint or model is wrong, or nothing was answered; the run ends FAILED.
         EvaluationError: the model judges none of the tasks that the set has labels for; the run ends FAILED.
     """
-    create_provider(config, config.artifact).open()
-    name = run_name(config.track, config.model)
     started_at = datetime.now(UTC)
-    with tracked_run(experiment_name(config.track), name, join=join) as run, Spool() as spool:
-        config = register_prompt(config)
-        log_what_runs(config, dataset, tags or {})
-        model = log_agent(config)  # before anything is paid for that could then not be registered
-        predictions = predict(config, dataset, concurrency, progress, spool.keep)
-        outcomes = task_outcomes(dataset, predictions, config.labels)
-        if not outcomes:
-            raise EvaluationError(
-                f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one."
-            )
-        metrics = flatten(all_figures(outcomes, predictions))
-        mlflow.log_metrics(metrics)
-        log_mlflow_figures(outcomes)
-        record = EvaluationRecord(
-            run_id=run.info.run_id,
-            run_name=run.info.run_name,
-            started_at=started_at,
-            git_commit=git_commit(),
-            model_uri=model.model_uri,
-            agent=config.name,
-            candidate=candidate_record(config, next(spool.read([0]))["model_hash"]),
-            dataset=DatasetRecord(path=str(dataset.path), rows=len(dataset.rows), digest=dataset.digest),
-            metrics=metrics,
-            artifacts=[],
-            fresh_calls=sum(prediction.answer.bill.fresh for prediction in predictions),
-            cached_calls=sum(prediction.answer.bill.calls - prediction.answer.bill.fresh for prediction in predictions),
-        )
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            write_files(folder, outcomes, predictions, spool.read(range(len(predictions))))
-            names = sorted([*(path.name for path in folder.iterdir()), EVALUATION_FILE])
-            record = record.model_copy(update={"artifacts": names})
-            (folder / EVALUATION_FILE).write_text(record.model_dump_json(indent=2), encoding="utf-8")
-            mlflow.log_artifacts(scratch)
-        mlflow.set_tag(COMPLETE_TAG, COMPLETE)
-    return record
+    local_store_checked()
+    with ExitStack() as ended:
+        target = ended.enter_context(opened(candidate))
+        spool = ended.enter_context(Spool())
+        pace = pace_of(target, ended, concurrency, journal, budget)
+        if fresh and pace.journal:
+            forget(pace.journal, target.config, dataset, repeats)
+        asking = Asking(target, dataset, pace, repeats=repeats, spool=spool, watch=watch)
+        ended.callback(asking.stop)
+        if target.waits:
+            asking.start()
+        from eval.recording import Request, put_on_record  # three seconds, while the first answers are awaited
+
+        return put_on_record(target, dataset, asking, spool, Request(tags or {}, join, repeats, started_at))
 
 
 def predict(
     config: AgentConfig,
     dataset: LabeledSet,
-    concurrency: int | None,
-    progress: Progress,
-    keep: Callable[[int, Classification], None] = lambda row, record: None,
+    *,
+    concurrency: int | None = None,
+    journal: Path | None = JOURNAL_FILE,
+    watch: Watch = nobody,
 ) -> list[Prediction]:
-    """Ask about every article, each in a call of its own, so that latencies are those of real calls.
-
-    Raises:
-        ProviderError: what one answer says is wrong for all of them, or there is no answer at all.
-    """
-    articles = [row.article for row in dataset.rows]
-    pace = Pace(concurrency or config.max_concurrency, patient=True, one_by_one=True)
-    got: dict[int, Answer] = {}
-    refused_in_a_row = 0
-    try:
-        for index, record in NewsClassifierAgent(config).classify(articles, pace):
-            keep(index, record)
-            answer = got[index] = Answer.of(record, config.labels)
-            progress(len(got), len(articles))
-            ended = answer.error is not None and answer.error.type in FOR_ALL
-            refused_in_a_row = refused_in_a_row + 1 if ended else 0
-            nothing_yet = all(known.error for known in got.values())
-            if answer.error and ended and (nothing_yet or refused_in_a_row >= ENOUGH_REFUSALS):
-                raise ProviderError(answer.error.message)
-        if all(answer.error for answer in got.values()):
-            first = got[0].error
-            raise ProviderError(f"None of {len(got):,} articles was answered. The first: {first and first.message}")
-    except BaseException:
-        log_what_was_paid([Prediction(dataset.rows[index], answer) for index, answer in got.items()])
-        raise
-    return [Prediction(row, got[index]) for index, row in enumerate(dataset.rows)]
+    """Ask about every article and log nothing. Raises as `evaluate` does."""
+    with ExitStack() as ended:
+        target = ended.enter_context(opened(config))
+        asking = Asking(target, dataset, pace_of(target, ended, concurrency, journal, None), watch=watch)
+        [predictions] = asking.wait()
+        if asking.unasked:
+            raise ProviderError(f"The budget was spent with {asking.unasked:,} articles to go. Raise max_usd.")
+        return predictions
 
 
-def log_what_was_paid(predictions: Sequence[Prediction]) -> None:
-    """Log calls, tokens, cost and failures of a run that ends early, for what was answered of it."""
-    if predictions:
-        mlflow.log_metrics(flatten({**answers.measure(predictions), **cost.measure(predictions)}))
+def opened(candidate: AgentConfig | str) -> "closing[Target]":
+    """The target that is meant; closed on leaving."""
+    return closing(Target.of_version(candidate) if isinstance(candidate, str) else Target.of(candidate))
 
 
-def candidate_record(config: AgentConfig, model_hash: str | None) -> CandidateRecord:
-    """Which candidate answered, with the hashes that identify it."""
-    return CandidateRecord(
-        provider=config.provider,
-        model=config.model,
-        track=config.track,
-        model_hash=model_hash,
-        config_hash=config_hash(config),
-        code_hash=code_hash(),
-        prompt_hash=config.prompt.hash if config.prompt else None,
-        prompt_version=config.prompt.version if config.prompt else None,
-    )
+def pace_of(
+    target: Target, ended: ExitStack, concurrency: int | None, journal: Path | None, budget: Budget | None
+) -> Pace:
+    """How a target is asked: each article in a call of its own, so that latencies are those of real calls."""
+    config = target.config
+    if budget is None and config.max_usd is not None:
+        budget = Budget(config.max_usd)
+    slots = Slots(concurrency or config.max_concurrency)
+    kept = ended.enter_context(Journal(journal)) if journal and target.waits else None
+    return Pace(slots.most, patient=True, one_by_one=True, slots=slots, journal=kept, budget=budget)
 
 
-def log_what_runs(config: AgentConfig, dataset: LabeledSet, tags: Mapping[str, str]) -> None:
-    """Log parameters, tags and the dataset, before anything is asked."""
-    prompt = config.prompt
-    log_params(
-        {
-            "agent": config.name,
-            "provider": config.provider,
-            "model": config.model,
-            "track": config.track,
-            "tier": config.tier,
-            "articles": len(dataset.rows),
-            "dataset_path": str(dataset.path),
-            "dataset_digest": dataset.digest,
-            "config_hash": config_hash(config),
-            "code_hash": code_hash(),
-            "prompt_name": prompt.name if prompt else None,
-            "prompt_version": prompt.version if prompt else None,
-            "prompt_hash": prompt.hash if prompt else None,
-            "answer_format": config.answer_format if prompt else None,
-            "max_output_tokens": config.max_output_tokens if prompt else None,
-            "price_as_of": str(config.price.as_of) if config.price else None,
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **{f"params.{name}": value for name, value in config.params.items()},
-        }
-    )
-    commit = git_commit()
-    mlflow.set_tags(
-        {
-            **tags,
-            "track": config.track,
-            "provider": config.provider,
-            "model": config.model,
-            **({"git_commit": commit} if commit else {}),
-            **({"prompt_hash": prompt.hash} if prompt else {}),
-        }
-    )
-    log_dataset(dataset, context="evaluation")
+def forget(journal: Journal, config: AgentConfig, dataset: LabeledSet, repeats: int) -> None:
+    """Delete the answers of a candidate to the articles of a set."""
+    what = (config.provider, config.model, config_hash(config))
+    journal.forget(Asked(*what, row.article.hash, repeat) for row in dataset.rows for repeat in range(repeats))

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EVALUATION_FILE, EvaluationRecord
-from eval.tracking import COMPLETE, COMPLETE_TAG, PARTIAL, experiment_name
+from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
+from eval.tracking import experiment_name
 
 PREDICTIONS_FILE = "predictions.csv"
 ADVICE = "Give the id that 'news-classifier eval run' printed"

@@ -17,8 +17,13 @@ class Spool:
         self._file = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by __exit__
         self._places: dict[int, tuple[int, int]] = {}
 
-    def __len__(self) -> int:
-        return len(self._places)
+    def __iter__(self) -> Iterator[int]:
+        """The rows that have an answer, in the order in which they came."""
+        return iter(self._places)
+
+    def first(self, field: str) -> Any:
+        """One field of the first answer."""
+        return next(self.read(self))[field]
 
     def keep(self, row: int, record: Classification) -> None:
         """Write an answer, without secrets; a later one for the same row takes its place."""

@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import mlflow
 from filelock import FileLock, Timeout
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from agent.errors import StoreError
 
@@ -35,20 +32,38 @@ def open_store() -> Store:
     Raises:
         StoreError: the store cannot be created, opened or read.
     """
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-    mlflow.set_tracking_uri(tracking_uri)
-    registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri
-    mlflow.set_registry_uri(registry_uri)
-    for uri in {tracking_uri, registry_uri}:
-        if path := sqlite_path(uri):
+    import mlflow  # two seconds, which an evaluation spends while it waits for its first answers
+
+    store = local_store_checked()
+    mlflow.set_tracking_uri(store.tracking_uri)
+    mlflow.set_registry_uri(store.registry_uri)
+    for uri in {*store}:
+        if (path := sqlite_path(uri)) and not path.exists():
             _create_sqlite_store(path, uri)
     try:
-        MlflowClient().search_experiments(max_results=1)
+        mlflow.MlflowClient().search_experiments(max_results=1)
     except Exception as err:
         raise StoreError(
-            f"The MLflow store {tracking_uri!r} cannot be read: {err}. Check MLFLOW_TRACKING_URI."
+            f"The MLflow store {store.tracking_uri!r} cannot be read: {err}. Check MLFLOW_TRACKING_URI."
         ) from err
-    return Store(tracking_uri, registry_uri)
+    return store
+
+
+def local_store_checked() -> Store:
+    """The addresses of the environment, after a look at the files of those that are local.
+
+    Raises:
+        StoreError: a local store is no database, or cannot be made.
+    """
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+    store = Store(tracking_uri, os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri)
+    for uri in {*store}:
+        path = sqlite_path(uri)
+        if path and path.exists():
+            _check_sqlite(path, uri)
+        elif path and not path.absolute().parent.is_dir():
+            raise StoreError(f"The MLflow store {uri!r} cannot be created: there is no folder {path.parent}. Make it.")
+    return store
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -63,9 +78,9 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def _create_sqlite_store(path: Path, uri: str) -> None:
-    if path.exists():
-        _check_sqlite(path, uri)
-        return
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
     fresh = path.with_name(f"{path.name}.new")
     try:
         with FileLock(path.with_name(f"{path.name}.lock"), timeout=LOCK_TIMEOUT_S):

@@ -1,7 +1,6 @@
 """MLflow runs: which experiment, which run, what is logged."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,31 +13,14 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from agent.config import Track
-from agent.errors import DataError, StoreError
+from agent.errors import StoreError
 from agent.labels import UNKNOWN
-from agent.redaction import redact
 from eval.labeled_set import LabeledSet
 from eval.outcomes import TaskOutcome
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
-COMPLETE_TAG = "evaluation_complete"
-"""Set as the last thing of an evaluation; only a run where it is `COMPLETE` can be registered."""
-COMPLETE, PARTIAL = "true", "partial"
-TAG_NAME = re.compile(r"[A-Za-z0-9_./ -]{1,250}")
-OWN_TAGS = frozenset({COMPLETE_TAG, "track", "provider", "model", "git_commit", "kind"})
 DIGEST_CHARS = 32
 """MLflow allows 36 characters in a dataset's digest."""
-
-
-def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags of one's own, if MLflow takes their names and they are none of ours. Raises DataError otherwise."""
-    for name in tags:
-        if not TAG_NAME.fullmatch(name) or name.startswith("mlflow.") or name in OWN_TAGS:
-            raise DataError(
-                f"The tag {name!r} cannot be set; allowed: up to 250 letters, digits, '_', '-', '.', ' ' and '/', "
-                f"none of {', '.join(sorted(OWN_TAGS))}, and not starting with 'mlflow.'. Choose another name."
-            )
-    return {name: redact(value) for name, value in tags.items()}
 
 
 def experiment_name(track: Track) -> str:

@@ -105,8 +105,10 @@ def register(evaluation: EvaluationRecord, config: GatesConfig, *, approve: Appr
         approve: Asked before an alias is given; automatic without.
 
     Raises:
+        DataError: the evaluation is partial, not in MLflow, or of a version that is registered already.
         RegistryError: the registry could not be read or changed; no alias was given then.
     """
+    check_registrable(evaluation)
     with one_at_a_time():
         return _register(Registry(registered_model_name(), MlflowClient()), evaluation, config, approve)
 
@@ -125,10 +127,24 @@ def _register(
     alias, reason = proposal.alias, proposal.reason
     if approve:
         alias, reason = _ask(approve, proposal)
+    assert evaluation.model_uri
+    assert evaluation.run_id
     version = registry.create_version(evaluation.model_uri, evaluation.run_id, version_tags(proposal, alias, reason))
     if alias:
         give_alias(registry, version, alias, proposal.displaced)
     return Registration(proposal, version, alias, reason)
+
+
+def check_registrable(evaluation: EvaluationRecord) -> None:
+    """Raise DataError unless an evaluation is whole, logged, and of a model that is not a version already."""
+    if evaluation.partial:
+        raise DataError(f"The evaluation of {evaluation.agent} is partial: {evaluation.partial}. Finish it first.")
+    if evaluation.run_id is None or evaluation.model_uri is None:
+        raise DataError(
+            f"The evaluation {evaluation.run_name} is not in MLflow yet. Log it first: news-classifier eval upload."
+        )
+    if evaluation.model_uri.startswith(f"models:/{registered_model_name()}"):
+        raise DataError(f"{evaluation.model_uri} is a registered version already. Register a candidate's evaluation.")
 
 
 @contextmanager

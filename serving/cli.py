@@ -6,18 +6,23 @@ import click
 
 from agent.champion import CHAMPION, load_champion
 from agent.errors import DataError
-from eval.commands import commands as eval_commands
 from eval.console import Group, map_option, out, parse_pairs, print_json, progress_bar
 from eval.store import open_store
-from registry.commands import commands as registry_commands
 from serving.classify import classify_file, count_articles
-from serving.commands import commands as serve_commands
-from serving.doctor_commands import doctor, models
-from serving.run import run
-from training.commands import train_command
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    lazy={
+        "doctor": "serving.doctor_commands:doctor",
+        "eval": "eval.commands:commands",
+        "models": "serving.doctor_commands:models",
+        "registry": "registry.commands:commands",
+        "run": "serving.run:run",
+        "serve": "serving.commands:commands",
+        "train": "training.commands:train_command",
+    },
+)
 @click.version_option(package_name="news-classifier-agent")
 def main() -> None:
     """Which model should classify the news, and is the new one really better?"""
@@ -60,14 +65,6 @@ def classify(
             f"{file}: {summary.failed} articles have an error instead of labels; first {summary.first_problem}"
         )
 
-
-main.add_command(run)
-main.add_command(doctor)
-main.add_command(models)
-main.add_command(eval_commands)
-main.add_command(registry_commands)
-main.add_command(serve_commands)
-main.add_command(train_command)
 
 if __name__ == "__main__":
     main()

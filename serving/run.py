@@ -8,7 +8,7 @@ import click
 
 from agent.champion import registered_model_name
 from agent.config import AgentConfig, Track
-from agent.errors import ConfigError
+from agent.errors import ConfigError, EvaluationError
 from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
 from eval.candidates import all_candidates, load_candidate
@@ -59,19 +59,29 @@ def run(
     did not make it; 2 wrong input; 3 it could not be done.
     """
     gates = read_settings(gates_file, GatesConfig)
+    if options.version_uri:
+        raise ConfigError(
+            f"{options.version_uri} is logged already. Evaluate it with: news-classifier eval run --agent URI."
+        )
+
+    budget = options.budget()
 
     def run_one(config: AgentConfig, *, join: bool) -> Result:
-        dataset = options.dataset(config)
+        dataset = options.dataset(config.labels)
         if config.artifact:
             train_if_needed(config, config.artifact)
-        evaluation = evaluate_candidate(config, dataset, options, join=join)
+        evaluation = evaluate_candidate(config, dataset, options, join=join, budget=budget)
+        if evaluation.partial:
+            raise EvaluationError(
+                f"Nothing is registered: the evaluation of {config.name} is partial, {evaluation.partial}."
+            )
         registration = None if no_register else register(evaluation, gates, approve=ask if require_approval else None)
         return Result(config.name, evaluation, registration)
 
     if track == "both" or track == "all":
         candidates = chosen_candidates(track, options)
         for config in candidates:
-            options.dataset(config)  # wrong input is said before anything is paid for
+            options.dataset(config.labels)  # wrong input is said before anything is paid for
         open_store()
         results = run_each(candidates, lambda config: run_one(config, join=False))
         report_several(results, as_json)

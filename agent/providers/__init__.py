@@ -37,7 +37,7 @@ class Pace(NamedTuple):
     one_by_one: bool = False
     """Whether a model that takes many articles at once gets one after the other, so that each has its own latency."""
     slots: Slots | None = None
-    """The places for calls in flight, for those who watch or stop the work; made by the provider otherwise."""
+    """The places for calls in flight, for those who watch them; made by the provider otherwise."""
     journal: Journal | None = None
     """Where answers are found, and kept before they count. A model that costs nothing has no use for it."""
     repeat: int = 0

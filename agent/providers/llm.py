@@ -157,7 +157,6 @@ class LLMProvider(ABC):
             finally:
                 begun.release()
 
-        slots.stops(asyncio.current_task())
         try:
             async with asyncio.TaskGroup() as group:
                 for index, article in enumerate(articles):

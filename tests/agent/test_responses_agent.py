@@ -98,7 +98,7 @@ class Inventive:
 
 def test_only_configured_labels_leave_the_agent(agent_config: AgentConfig) -> None:
     agent = NewsClassifierAgent(agent_config)
-    agent._created = Inventive()
+    agent.classifier._created = Inventive()
     answered = records(ask(agent, articles=articles(3)))
     assert [record["id"] for record in answered] == ["a0", "a1", "a2"]
     assert {record["category"] for record in answered} == {UNKNOWN}

@@ -14,7 +14,8 @@ from agent.errors import ArtifactError
 from eval.files import inert
 from eval.labeled_set import LabeledSet
 from eval.runner import evaluate
-from eval.tracking import COMPLETE_TAG, tracked_run
+from eval.tags import COMPLETE_TAG
+from eval.tracking import tracked_run
 
 FILES = {
     "classification_report.csv",
@@ -35,7 +36,7 @@ def test_one_run_holds_everything(
     store: MlflowClient, agent_config: AgentConfig, sample_set: LabeledSet, tmp_path: Path
 ) -> None:
     seen: list[int] = []
-    record = evaluate(agent_config, sample_set, tags={"team": "desk"}, progress=lambda done, total: seen.append(done))
+    record = evaluate(agent_config, sample_set, tags={"team": "desk"}, watch=lambda now: seen.append(now.done))
     run = store.get_run(record.run_id)
     assert seen == list(range(1, 11))
     assert run.info.status == "FINISHED"
@@ -125,15 +126,13 @@ def test_killed_in_the_middle_the_run_is_not_finished_and_cannot_be_registered(
     text = agent_file.read_text(encoding="utf-8").replace("../../models/local-sklearn", str(local_model))
     agent_file.write_text(text, encoding="utf-8")
     script = """
-import os, signal, eval.runner, sys
+import os, signal, sys
+from eval import recording
 from serving.cli import main
-eval.runner.log_agent = lambda config: os.kill(os.getpid(), signal.SIGKILL)
+recording.log_agent = lambda config: os.kill(os.getpid(), signal.SIGKILL)
 main(["eval", "run", "--data", sys.argv[1]])
 """
     data = Path(__file__).resolve().parents[2] / "data" / "sample_news.json"
-    script = script.replace(
-        "import os, signal, eval.runner, sys", "import os, signal, sys\nfrom eval import runner"
-    ).replace("eval.runner.log", "runner.log")
     killed = subprocess.run([sys.executable, "-c", script, str(data)], capture_output=True)
     assert killed.returncode == -9
     experiment = store.get_experiment_by_name("news-classifier-local")

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 from agent.config import AgentConfig
 from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.logged_model import log_agent
-from eval.tracking import COMPLETE_TAG
+from eval.tags import COMPLETE_TAG
 
 Evaluate = Callable[..., EvaluationRecord]
 
