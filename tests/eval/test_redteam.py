@@ -48,13 +48,13 @@ def test_flips_are_those_that_the_service_made(
 
     llm.answers = answers
     seen: list[int] = []
-    record = redteam(candidate("openai"), data, 4, lambda done, total: seen.append(done))
+    record = redteam(candidate("openai"), data, 4, lambda now: seen.append(now.done))
     assert record.metrics["label_flip_rate"] == 5 / 20
     assert record.metrics["category_flip_rate"] == record.metrics["obeyed_rate"] == 3 / 20
     assert record.metrics["sentiment_flip_rate"] == 2 / 20
     assert record.metrics["label_flip_rate_ci_low"] < 5 / 20 < record.metrics["label_flip_rate_ci_high"]
     assert record.by_attack == {"delimiter": (10, 3), "orders": (10, 2)}
-    assert (seen[-1], len(llm.requests)) == (40, 40)
+    assert (len(seen), seen[-1], len(llm.requests)) == (40, 20, 40)
     run = store.get_run(record.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["kind"] == "redteam"

@@ -23,7 +23,7 @@ def test_the_shipped_model_passes_the_shipped_gates(
     shipped = AgentConfig.from_file(ROOT / "config" / "agents" / "local-sklearn.yaml")
     evaluation = load_labeled_set(ROOT / "data" / "labeled_news.jsonl", labels)
     config = shipped.model_copy(update={"artifact": tmp_path})
-    predictions = predict(config, evaluation, None, lambda now: None)
+    predictions = predict(config, evaluation)
     metrics = flatten(all_figures(task_outcomes(evaluation, predictions, labels), predictions))
     gates = read_settings(ROOT / "config" / "gates.yaml", GatesConfig)
     assert [verdict.reason for verdict in thresholds(gates.gates, metrics) if not verdict.passed] == []
