@@ -28,9 +28,11 @@ from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, Eva
 from eval.files import write_files
 from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
-from eval.metrics import all_figures, answers, cost, flatten
+from eval.metrics import all_figures, answers, cost, flatten, tokens
+from eval.metrics.figure import Figure
 from eval.outcomes import Prediction, task_outcomes
 from eval.prompts import register_prompt
+from eval.repeats import repeat_figures
 from eval.spool import Spool
 from eval.store import open_store, sqlite_path
 from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
@@ -117,7 +119,9 @@ def put_on_record(
                 f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one."
             )
         everything = [prediction for once in passes for prediction in once]
-        metrics = flatten({**all_figures(outcomes, passes[0]), **cost.measure(everything)})
+        metrics = flatten(
+            {**all_figures(outcomes, passes[0]), **paid(everything), **stability(passes, len(dataset.rows))}
+        )
         bills = [prediction.answer.bill for prediction in everything]
         version = config.prompt.version if config.prompt else None
         with tempfile.TemporaryDirectory() as scratch:
@@ -211,7 +215,18 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
 
 def log_what_was_paid(predictions: Sequence[Prediction]) -> None:
     """Log calls, tokens, cost and failures of a run that ends early, for what was answered of it."""
-    mlflow.log_metrics(flatten({**answers.measure(predictions), **cost.measure(predictions)}))
+    mlflow.log_metrics(flatten({**answers.measure(predictions), **paid(predictions)}))
+
+
+def stability(passes: Sequence[Sequence[Prediction]], articles: int) -> dict[str, Figure]:
+    """How far the repeats agree; only those over the whole set are compared."""
+    whole = [once for once in passes if len(once) == articles]
+    return repeat_figures(whole) if len(whole) > 1 else {}
+
+
+def paid(predictions: Sequence[Prediction]) -> dict[str, Figure]:
+    """Calls, tokens and money of all calls, those of repeats included."""
+    return {**tokens.measure(predictions), **cost.measure(predictions)}
 
 
 def candidate_record(config: AgentConfig, code_hash: str, model_hash: str | None) -> CandidateRecord:
