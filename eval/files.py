@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from agent.labels import TASKS, UNKNOWN
-from agent.redaction import redact_value
+from agent.redaction import redact, redact_value
 from eval.charts import draw_confusion, draw_curves
 from eval.outcomes import Prediction, TaskOutcome
 from eval.scores import averages, label_scores
@@ -67,6 +67,20 @@ def write_records(path: Path, predictions: Iterable[Prediction], records: Iterab
             file.write(separator + json.dumps(redact_value(about) | {"answer": record}, ensure_ascii=False))
             separator = ",\n"
         file.write("\n]\n")
+
+
+def write_repeats(path: Path, passes: Sequence[Sequence[Prediction]]) -> None:
+    """The labels of each article each time that it was asked about; `stable` where all are the same."""
+    names = [f"{task}_{number}" for task in TASKS for number in range(1, len(passes) + 1)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "stable", *names])
+        for each in zip(*passes, strict=False):  # the last pass lacks some where the budget was spent
+            labels = [[prediction.label(task) for prediction in each] for task in TASKS]
+            stable = all(len(set(of_task)) == 1 for of_task in labels)
+            writer.writerow(
+                [inert(redact(each[0].row.id)), stable, *(label for of_task in labels for label in of_task)]
+            )
 
 
 def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def evaluate(
             asking.start()
         from eval.recording import Request, put_on_record  # three seconds, while the first answers are awaited
 
-        return put_on_record(target, dataset, asking, spool, Request(tags or {}, join, repeats, started_at))
+        return put_on_record(target, dataset, asking, spool, Request(tags or {}, join, started_at))
 
 
 def predict(

@@ -1,0 +1,103 @@
+"""Evaluations that MLflow was away for: kept on disk, and logged when it is back."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import mlflow
+from pydantic import ValidationError
+
+from agent.config import AgentConfig
+from agent.errors import DataError, EvaluationError
+from agent.fingerprint import code_hash
+from agent.redaction import redact
+from eval.evaluation import EVALUATION_FILE, EvaluationRecord
+from eval.logged_model import log_agent
+from eval.prompts import register_prompt
+from eval.results import write_record
+from eval.store import open_store
+from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
+from eval.tracking import experiment_name, log_params, tracked_run
+
+KEPT_FOLDER = Path("reports")
+CONFIG_FILE = "agent.json"
+"""Beside the files of an evaluation that could not be logged: the candidate."""
+
+
+def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, problem: str) -> EvaluationRecord:
+    """Keep the files of an evaluation that could not be logged, and say how to log them later.
+
+    Args:
+        folder: Where the files are now.
+        record: The evaluation.
+        config: The candidate.
+        problem: Why it could not be logged.
+
+    Raises:
+        EvaluationError: they cannot be written either.
+    """
+    place = KEPT_FOLDER / record.run_name
+    logged = record.model_uri if record.model_uri and record.model_uri.startswith("models:/") else None
+    kept = record.model_copy(update={"run_id": None, "model_uri": logged})
+    try:
+        write_record(folder, kept)
+        (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2), encoding="utf-8")
+        shutil.copytree(folder, place)
+    except OSError as err:
+        raise EvaluationError(
+            f"Neither MLflow ({problem}) nor {place} takes the results: {err}. Answers that were paid for are in the "
+            "journal; the same command again asks nothing twice."
+        ) from err
+    logging.getLogger(__name__).warning(
+        "MLflow could not be reached (%s). The results are in %s, and nothing is registered. "
+        "When it is back: news-classifier eval upload %s",
+        redact(problem),
+        place,
+        place,
+    )
+    return kept
+
+
+def upload(folder: Path) -> EvaluationRecord:
+    """Log an evaluation that was kept on disk: figures, files and the model, in a run of its own.
+
+    Args:
+        folder: As the warning named it. It stays, with the run in its `evaluation.json`.
+
+    Raises:
+        DataError: the folder holds no such evaluation, it was uploaded already, or the code has changed since.
+        StoreError: MLflow still cannot be reached.
+    """
+    record, config = read_kept(folder)
+    if record.run_id:
+        raise DataError(f"{folder} was uploaded already, as run {record.run_id}.")
+    if record.model_uri is None and code_hash() != record.candidate.code_hash:
+        raise DataError(
+            f"{folder} was evaluated with other code ({record.candidate.code_hash[:12]}) than stands here "
+            f"({code_hash()[:12]}). Check out commit {record.git_commit}, or evaluate again."
+        )
+    open_store()
+    with tracked_run(experiment_name(config.track), record.run_name, join=True) as run:
+        config = register_prompt(config)
+        candidate = record.candidate
+        log_params({"agent": record.agent, "dataset_digest": record.dataset.digest, **candidate.model_dump()})
+        mlflow.set_tags({"track": candidate.track, "provider": candidate.provider, "model": candidate.model})
+        uri = record.model_uri or log_agent(config).model_uri
+        record = record.model_copy(update={"run_id": run.info.run_id, "model_uri": uri})
+        mlflow.log_metrics(record.metrics)
+        write_record(folder, record)
+        mlflow.log_artifacts(str(folder))
+        mlflow.set_tag(COMPLETE_TAG, PARTIAL if record.partial else COMPLETE)
+    return record
+
+
+def read_kept(folder: Path) -> tuple[EvaluationRecord, AgentConfig]:
+    """The evaluation and the candidate in a folder. Raises DataError."""
+    try:
+        record = EvaluationRecord.model_validate_json((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
+        config = AgentConfig.model_validate_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError) as err:
+        raise DataError(
+            f"{folder} holds no evaluation that was kept: {err}. Give the folder that the warning named."
+        ) from err
+    return record, config
