@@ -41,6 +41,7 @@ ATTACKS = (
     "a | b \\| c \\\\| d ``` ~~~ `` ` <b>bold</b> **strong** _em_ # h\n\n---\n\n- item\n\n| a |\n|---|\n",
     f"```\n<script>window.pwned = 1</script>\n```\n\n    code\n[x]: {SITE}\n[x] someone@example.invalid",
     f"\x1b[31mred\x1b]8;;{SITE}\x07link\x00 \u202eevil\u202c \u2066x\u2069 z\u200bw \ufeff\u2028\x85\x9b",
+    "`" * 300 + " <b>x</b> " + "`" * 96 + " [x](https://example.invalid)",
     "word" * 5000,
 )
 METRICS: dict[tuple[int, bool, bool], dict[str, float]] = {}
@@ -251,12 +252,11 @@ def test_secrets_stay_in_even_when_cut_or_spelt_with_invisible_characters(
     secret = "correct-horse-battery-staple"
     monkeypatch.setenv("NEWS_API_KEY", secret)
     hidden = "\u200b".join(secret)
-    for text in (secret, hidden, f"{'x ' * 295}{secret}"):
+    for text in (secret, hidden, *(f"{'x' * length}{secret}" for length in (185, 585))):
         found = written(tmp_path, full_report(text))
         for shown in found:
             assert secret not in shown
             assert "correct" not in shown
-            assert "redacted" in shown
 
 
 def test_the_page_is_one_file_without_scripts_and_with_a_strict_policy(tmp_path: Path) -> None:
