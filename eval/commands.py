@@ -9,6 +9,7 @@ import click
 
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
+from eval.compare_commands import compare_command
 from eval.console import (
     DATA_FILE,
     Command,
@@ -154,3 +155,6 @@ def redteam_command(options: RunOptions, as_json: bool) -> None:
         return
     for line in redteam_lines(record):
         out.print(line, soft_wrap=True)
+
+
+commands.add_command(compare_command)
