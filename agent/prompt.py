@@ -114,8 +114,16 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 def as_data(text: str) -> str:
     """Text of an article as it stands in the prompt: without invisible characters, its markup escaped."""
-    if not text.isascii() or not text.isprintable():
-        text = LINE_END.sub("\n", text)
-        seen = (sign for sign in text if sign in KEPT_CONTROLS or unicodedata.category(sign) not in INVISIBLE)
-        text = ALSO_INVISIBLE.sub("", "".join(seen))
-    return text.translate(MARKUP)
+    return visible(text).translate(MARKUP)
+
+
+def visible(text: str) -> str:
+    """The text without characters that nobody sees; line ends and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    seen = (
+        sign
+        for sign in LINE_END.sub("\n", text)
+        if sign in KEPT_CONTROLS or unicodedata.category(sign) not in INVISIBLE
+    )
+    return ALSO_INVISIBLE.sub("", "".join(seen))
