@@ -13,7 +13,7 @@ from eval.compare import compare_runs
 from eval.compare_pages import comparison_page, group_page, trend_page
 from eval.compare_render import html_page, markdown_page, print_page
 from eval.compared_runs import ComparedRuns, GroupedRuns, Trend
-from eval.console import err, json_option, print_json
+from eval.console import err, json_option, out, print_json
 from eval.groups import checked_by, group_runs
 from eval.notifications import configured_urls, open_targets, send
 from eval.run_choice import checked_runs, latest_and_previous, runs_of_each_candidate
@@ -160,7 +160,7 @@ def show(found: ComparedRuns | GroupedRuns | Trend, output: Output) -> None:
         case Trend():
             page = trend_page(found, picture)
     if output.form == "table":
-        print_page(page)
+        print_page(page, out)
         return
     text = markdown_page(page) if output.form == "md" else html_page(page)
     if target is None:

@@ -17,8 +17,8 @@ from eval.evaluation import EvaluationRecord
 from eval.intervals import wilson
 from eval.outcomes import Prediction, TaskOutcome
 from eval.render import ENOUGH_ROWS
-from eval.report.formats import money, number
 from eval.report.figures import Cell, Confusion, Histogram, cell, confusion_picture, histogram, latencies
+from eval.report.formats import money, number
 
 MOST_DISAGREEMENTS = 25
 MOST_REASONS = 10
@@ -314,9 +314,7 @@ def disagreement(prediction: Prediction, config: AgentConfig) -> Disagreement | 
             misses.append(Miss(str(task), gold, predicted, known.get(predicted), known.get(gold)))
     if not misses:
         return None
-    return Disagreement(
-        row.id, row.article.title, row.article.content, row.hard, tuple(misses), answer.unknown_reason
-    )
+    return Disagreement(row.id, row.article.title, row.article.content, row.hard, tuple(misses), answer.unknown_reason)
 
 
 def severity(found: Disagreement) -> tuple[float, int, int]:
