@@ -53,6 +53,8 @@ def send(targets: "Iterable[NotifyBase]", title: str, text: str) -> Iterator[str
 def _open(url: str, place: int) -> "NotifyBase":
     from apprise import Apprise, AppriseAsset  # a third of a second to import, and only needed here
 
+    if url.lower().startswith("http://"):  # apprise takes some of them as their encrypted selves
+        raise ConfigError(f"Notification address {place} (http) is not encrypted. Use https; {ADVICE}.")
     with _silence():
         target = Apprise.instantiate(_webhook(url), asset=AppriseAsset(http_redirects=False))
     if target is None:
@@ -75,7 +77,7 @@ def _webhook(url: str) -> str:
     except ValueError:
         return url  # is refused where it is opened
     query = urlencode([(f"-{name}", value) for name, value in parse_qsl(parts.query, keep_blank_values=True)])
-    return f"jsons://{parts.netloc}{parts.path}?{query}"
+    return parts._replace(scheme="jsons", query=query, fragment="").geturl()
 
 
 def _names(schemas: str | Iterable[str] | None) -> set[str]:

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from agent.config import Track
 from agent.errors import DataError
-from eval.tracking import COMPLETE, COMPLETE_TAG, PARTIAL, experiment_name
+from eval.tracking import COMPLETE_TAG, experiment_name
 
 PAGE = 50
 EVALUATE_FIRST = "Evaluate first: news-classifier eval run"
@@ -35,7 +35,7 @@ def logged_runs() -> Iterator[LoggedRun]:
     while experiments:
         page = client.search_runs(
             experiments,
-            f"tags.{COMPLETE_TAG} IN ('{COMPLETE}', '{PARTIAL}')",
+            f"tags.{COMPLETE_TAG} LIKE '%'",
             max_results=PAGE,
             order_by=["attributes.start_time DESC"],
             page_token=token,

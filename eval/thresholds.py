@@ -1,5 +1,6 @@
 """`--fail-on`: what a difference from the baseline must not be."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,7 @@ class Threshold(NamedTuple):
 def parse_threshold(text: str) -> Threshold:
     """`category_accuracy<-0.01` or `latency_ms_p95>20%`. Raises ValueError for another form."""
     found = FORM.fullmatch(text)
-    if found is None:
+    if found is None or not math.isfinite(float(found["limit"])):
         raise ValueError(f"{text!r} is no threshold; expected {EXPECTED}")
     relative = bool(found["percent"])
     limit = float(found["limit"]) / (100 if relative else 1)
