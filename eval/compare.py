@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from agent.labels import TASKS
 from eval.compared_runs import AgainstBaseline, Change, CommonRows, ComparedRun, ComparedRuns, MeasuredFigure, RunBeside
 from eval.comparison import Comparison, adjusted, compare
 from eval.evaluation import EvaluationRecord
@@ -17,6 +18,7 @@ from eval.runs import load_evaluation, load_predictions
 LOW, HIGH = "_ci_low", "_ci_high"
 DECIMALS = 12
 """Differences are rounded to so many, so that .94 - .95 is -.01."""
+QUALITY = (*(f"{task}_" for task in TASKS), "joint_", "unknown_rate")
 COUNTED = "cost_usd"
 CANDIDATE_FIELDS = ("provider", "model", "track", "model_hash", "config_hash", "code_hash", "prompt_hash")
 
@@ -43,7 +45,7 @@ def compare_runs(run_ids: Sequence[str]) -> ComparedRuns:
             against=AgainstBaseline(
                 rows=common,
                 changed=what_changed(baseline, other),
-                changes=changes_between(run_beside(baseline), run_beside(other), comparisons),
+                changes=changes_between(run_beside(baseline), run_beside(other), common, comparisons),
                 comparisons=tuple(comparisons),
             ),
         )
@@ -110,12 +112,18 @@ def adjusted_together(found: Sequence[Sequence[Comparison]]) -> list[list[Compar
     return results
 
 
-def changes_between(baseline: RunBeside, other: RunBeside, comparisons: Sequence[Comparison]) -> dict[str, Change]:
+def changes_between(
+    baseline: RunBeside, other: RunBeside, rows: CommonRows, comparisons: Sequence[Comparison]
+) -> dict[str, Change]:
     """The change of every figure that one of the two has."""
-    paired = {f"{one.task}_accuracy": verdict_outcome(one) for one in comparisons}
-    paired |= {f"{one.task}_macro_f1": interval_outcome(one) for one in comparisons}
+    known: dict[str, Outcome] = {}
+    if rows.all_common:
+        known |= {f"{one.task}_accuracy": verdict_outcome(one) for one in comparisons}
+        known |= {f"{one.task}_macro_f1": interval_outcome(one) for one in comparisons}
+    else:  # quality on other articles says nothing about the candidates
+        known |= {name: None for name in other.figures if name.startswith(QUALITY)}
     return {
-        name: change_of(name, baseline.figures.get(name), other.figures.get(name), paired)
+        name: change_of(name, baseline.figures.get(name), other.figures.get(name), known)
         for name in dict.fromkeys([*baseline.figures, *other.figures])
     }
 
@@ -124,7 +132,7 @@ Outcome = Literal["better", "worse"] | None
 
 
 def change_of(
-    name: str, baseline: MeasuredFigure | None, other: MeasuredFigure | None, paired: Mapping[str, Outcome]
+    name: str, baseline: MeasuredFigure | None, other: MeasuredFigure | None, known: Mapping[str, Outcome]
 ) -> Change:
     """The change of one figure."""
     direction = direction_of(name)
@@ -138,7 +146,7 @@ def change_of(
             outcome=None,
         )
     difference = round(other.value - baseline.value, DECIMALS)
-    outcome = paired[name] if name in paired else unpaired_outcome(name, direction, baseline, other)
+    outcome = known[name] if name in known else unpaired_outcome(name, direction, baseline, other)
     return Change(
         baseline=baseline.value,
         candidate=other.value,

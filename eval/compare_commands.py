@@ -13,9 +13,10 @@ from eval.compare import compare_runs
 from eval.compare_pages import comparison_page, group_page, trend_page
 from eval.compare_render import html_page, markdown_page, print_page
 from eval.compared_runs import ComparedRuns, GroupedRuns, Trend
-from eval.console import err, json_option, out, print_json
+from eval.console import err, json_option, print_json
 from eval.groups import checked_by, group_runs
 from eval.notifications import configured_urls, open_targets, send
+from eval.report.text import MAX_INLINE_CHARS, cleaner, shortened
 from eval.run_choice import checked_runs, latest_and_previous, runs_of_each_candidate
 from eval.store import open_store
 from eval.thresholds import Threshold, parse_threshold, with_thresholds
@@ -160,7 +161,7 @@ def show(found: ComparedRuns | GroupedRuns | Trend, output: Output) -> None:
         case Trend():
             page = trend_page(found, picture)
     if output.form == "table":
-        print_page(page, out)
+        print_page(page)
         return
     text = markdown_page(page) if output.form == "md" else html_page(page)
     if target is None:
@@ -187,4 +188,5 @@ def broken_lines(compared: ComparedRuns) -> list[str]:
     differ = [run.run_id for run in compared.candidates if not run.against.rows.all_common]
     if lines and differ:
         lines.append(f"Rows differ from the baseline's in {', '.join(differ)}, which can explain a difference.")
-    return lines
+    clean = cleaner()
+    return [shortened(clean(line), MAX_INLINE_CHARS) for line in lines]

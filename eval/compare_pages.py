@@ -11,13 +11,15 @@ from eval.compare_text import (
     changed_text,
     figure_text,
     heading,
+    interval_text,
+    p_text,
     run_label,
     set_label,
     value_text,
-    verdict_text,
 )
 from eval.compared_runs import ComparedRun, ComparedRuns, GroupedRuns, RunBeside, RunGroup, Trend
-from eval.render import ENOUGH_ROWS
+from eval.comparison import Comparison
+from eval.render import ENOUGH_ROWS, short
 from eval.trend import sparkline
 
 HEADLINE = (
@@ -25,8 +27,13 @@ HEADLINE = (
     *("unknown_rate", "error_rate", "latency_ms_p50", "latency_ms_p95", "cost_usd_per_1k"),
 )
 """Figures that a terminal shows; pages have the others too."""
+FEW = ("category_accuracy", "sentiment_accuracy", "latency_ms_p95", "cost_usd_per_1k")
+"""Figures that fit where every run is a row."""
 MOST_COLUMNS = 4
-"""With more runs than this, a run is a row."""
+"""With more runs or groups than this, each is a row."""
+
+
+Tone = Literal["better", "worse", ""]
 
 
 class Line(NamedTuple):
@@ -40,7 +47,7 @@ class Cell(NamedTuple):
     """One cell of a table."""
 
     text: str
-    tone: Literal["better", "worse", ""] = ""
+    tone: Tone = ""
 
 
 class Grid(NamedTuple):
@@ -60,6 +67,8 @@ class Page(NamedTuple):
     """Tables that a terminal has no room for."""
     picture: str | None = None
     """PNG, in base64."""
+    warns: bool = False
+    """Whether the lines say something that is not as it should be."""
 
 
 def comparison_page(compared: ComparedRuns) -> Page:
@@ -67,16 +76,17 @@ def comparison_page(compared: ComparedRuns) -> Page:
     runs: tuple[RunBeside, ...] = (compared.baseline, *compared.candidates)
     known = dict.fromkeys(name for run in runs for name in run.figures)
     asked = dict.fromkeys(result.metric for result in compared.thresholds)
-    shown = [name for name in dict.fromkeys([*HEADLINE, *asked]) if name in known]
+    shown = [name for name in dict.fromkeys([*headline(len(runs)), *asked]) if name in known]
     rest = [name for name in known if name not in shown]
     return Page(
-        title=f"{len(compared.candidates)} against the baseline {run_label(compared.baseline)}",
+        title=f"Runs against the baseline {run_label(compared.baseline)}",
+        warns=bool(compared.broken) or any(run.partial for run in runs),
         lines=(
             *threshold_lines(compared),
             *partial_lines(runs),
             *(line for run in compared.candidates for line in candidate_lines(run)),
         ),
-        grids=(figures_grid(runs, shown, "Figures"),),
+        grids=(*verdict_grids(compared.candidates), figures_grid(runs, shown, "Figures")),
         details=(figures_grid(runs, rest, "All other figures"),) if rest else (),
     )
 
@@ -101,22 +111,48 @@ def candidate_lines(run: ComparedRun) -> Iterator[Line]:
     if not rows.all_common:
         counts = f"{rows.common:,} are in common, of {rows.baseline:,} in the baseline and {rows.candidate:,} here"
         yield Line(label, Markup(f"rows differ: {counts}. The table's figures are of different articles."))
-    for one in run.against.comparisons:
-        yield Line(label, verdict_text(one))
     if not run.against.comparisons:
         why = "they judge no task in common" if rows.common else "no article was answered by both"
         yield Line(label, Markup(f"no verdict, because {why}."))
     elif rows.common < ENOUGH_ROWS:
         yield Line(label, Markup(f"{rows.common} articles are too few to decide."))
-    yield Line(label, f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}.")
+    yield Line(label, Markup(f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}."))
+
+
+def verdict_grids(candidates: Sequence[ComparedRun]) -> list[Grid]:
+    """The statistics of every candidate and task in one table; none where no candidate has any."""
+    rows = [verdict_cells(run, one) for run in candidates for one in run.against.comparisons]
+    if not rows:
+        return []
+    names = ("", "task", "verdict", "accuracy", "macro F1", "p", "test", "articles", "could be shown")
+    caption = (
+        "Verdicts on the articles that both answered: differences with paired 95 % intervals, two-sided p "
+        f"(Holm over {len(candidates)}), difference of accuracy that would be shown with 80 % power"
+    )
+    return [Grid(Markup(caption), (tuple(Cell(Markup(name)) for name in names), *rows))]
+
+
+def verdict_cells(run: ComparedRun, one: Comparison) -> tuple[Cell, ...]:
+    """One task of one candidate."""
+    return (
+        Cell(run_label(run)),
+        Cell(Markup(one.task)),
+        Cell(Markup(one.verdict), one.verdict if one.verdict in ("better", "worse") else ""),
+        Cell(interval_text(one.accuracy)),
+        Cell(interval_text(one.macro_f1)),
+        Cell(p_text(one.adjusted_p_value)),
+        Cell(Markup(one.test)),
+        Cell(Markup(f"{one.rows:,}")),
+        Cell(Markup(short(one.smallest_detectable))),
+    )
 
 
 def figures_grid(runs: Sequence[RunBeside], names: Sequence[str], caption: str) -> Grid:
     """Figures in rows and runs in columns, or the other way round where there are many runs."""
     columns = [(Cell(""), Cell("started"), Cell("labelled set"), *(Cell(heading(name)) for name in names))]
     columns += [run_cells(run, names) for run in runs]
-    turned = columns if len(runs) > MOST_COLUMNS else list(zip(*columns, strict=True))
-    return Grid(f"{caption}: 95 % intervals in brackets, differences from the baseline behind them", tuple(turned))
+    about = f"{caption}: 95 % intervals in square brackets, differences from the baseline in round ones"
+    return Grid(Markup(about), turned(columns))
 
 
 def run_cells(run: RunBeside, names: Sequence[str]) -> tuple[Cell, ...]:
@@ -134,6 +170,16 @@ def run_cells(run: RunBeside, names: Sequence[str]) -> tuple[Cell, ...]:
     )
 
 
+def headline(subjects: int) -> Sequence[str]:
+    """Figures that a table of so many runs or groups has room for."""
+    return FEW if subjects > MOST_COLUMNS else HEADLINE
+
+
+def turned(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
+    """A table with a heading row, its rows made columns unless they are many."""
+    return tuple(rows) if len(rows) > MOST_COLUMNS + 1 else tuple(zip(*rows, strict=True))
+
+
 def started_cell(run: RunBeside) -> Cell:
     """When a run was started, in UTC."""
     return Cell(Markup(f"{run.started_at:%Y-%m-%d %H:%M}"))
@@ -142,14 +188,12 @@ def started_cell(run: RunBeside) -> Cell:
 def group_page(grouped: GroupedRuns) -> Page:
     """Counts and means of each group."""
     known = dict.fromkeys(name for group in grouped.groups for name in group.means)
-    shown = [name for name in HEADLINE if name in known]
+    shown = [name for name in headline(len(grouped.groups)) if name in known]
     rest = [name for name in known if name not in shown]
     return Page(
         title=f"Evaluations by {grouped.by}",
         lines=tuple(line for group in grouped.groups for line in group_lines(group)),
-        grids=(
-            group_grid(grouped, shown, "Counts, and means weighted by articles; groups can hold different articles"),
-        ),
+        grids=(group_grid(grouped, shown, "Counts, and means weighted by articles; articles can differ"),),
         details=(group_grid(grouped, rest, "All other means"),) if rest else (),
     )
 
@@ -164,7 +208,7 @@ def group_lines(group: RunGroup) -> Iterator[Line]:
 
 
 def group_grid(grouped: GroupedRuns, names: Sequence[str], caption: str) -> Grid:
-    """A group in each row."""
+    """Groups in columns, or in rows where there are many."""
     header = (Cell(grouped.by), Cell("runs"), Cell("articles"), Cell("sets"), *(Cell(heading(name)) for name in names))
     rows = [
         (
@@ -176,7 +220,7 @@ def group_grid(grouped: GroupedRuns, names: Sequence[str], caption: str) -> Grid
         )
         for group in grouped.groups
     ]
-    return Grid(caption, (header, *rows))
+    return Grid(Markup(caption), turned([header, *rows]))
 
 
 def mean_cell(name: str, group: RunGroup) -> Cell:
@@ -190,7 +234,7 @@ def mean_cell(name: str, group: RunGroup) -> Cell:
 
 def trend_page(found: Trend, picture: bytes | None = None) -> Page:
     """A run in each row, oldest first, and a line of bars for each figure and labelled set."""
-    names = [name for name in HEADLINE if any(name in run.figures for run in found.runs)]
+    names = [name for name in FEW if any(name in run.figures for run in found.runs)]
     digests = found.digests
     header = (Cell("run"), Cell("started"), Cell("labelled set"), *(Cell(heading(name)) for name in names))
     rows = [
@@ -210,7 +254,7 @@ def trend_page(found: Trend, picture: bytes | None = None) -> Page:
             *([Line(found.agent, Markup(mixed))] if len(digests) > 1 else []),
             *(line for name in names for line in bar_lines(found, name)),
         ),
-        grids=(Grid("Figures, oldest first", (header, *rows)),),
+        grids=(Grid(Markup("Figures, oldest first"), (header, *rows)),),
         picture=base64.b64encode(picture).decode() if picture else None,
     )
 

@@ -8,26 +8,27 @@ from rich.table import Table
 from rich.text import Text
 
 from eval.compare_pages import Grid, Page
+from eval.console import out, print_wide
 from eval.report.page import render_markdown, render_page
 from eval.report.text import MAX_INLINE_CHARS, cleaner, shortened
 
+WIDEST = 10_000
 STYLES = {"better": "green", "worse": "red", "": ""}
 
 
-def print_page(page: Page, console: Console) -> None:
-    """Print it in the width that it needs, even where the terminal is narrower or there is none."""
+def print_page(page: Page) -> None:
+    """Print it; tables in the width that they need, even where the terminal is narrower or there is none."""
     clean = cleaner()
 
     def shown(text: str) -> Text:
         return Text(shortened(clean(text), MAX_INLINE_CHARS))
 
-    console.print(shown(page.title), soft_wrap=True)
+    out.print(shown(page.title), soft_wrap=True)
     for line in page.lines:
-        console.print(shown(f"{line.about}: {line.text}"), soft_wrap=True)
+        out.print(shown(f"{line.about}: {line.text}"), soft_wrap=True)
     for grid in page.grids:
         table = rich_table(grid, shown)
-        width = Console(width=10_000).measure(table).maximum
-        console.print(table, width=max(width, console.width), crop=False, no_wrap=True)
+        print_wide(table, Console(width=WIDEST).measure(table).maximum)
 
 
 def rich_table(grid: Grid, shown: Callable[[str], Text]) -> Table:

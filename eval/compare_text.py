@@ -5,7 +5,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from eval.compared_runs import Change, MeasuredFigure, RunBeside
-from eval.comparison import Comparison, Difference
+from eval.comparison import Difference
 from eval.metrics.direction import direction_of
 from eval.render import short
 
@@ -26,7 +26,9 @@ def set_label(run: RunBeside) -> str:
 
 def heading(name: str) -> str:
     """The name of a metric with an arrow that says which way is good."""
-    return name + ARROWS[direction_of(name)]
+    direction = direction_of(name)
+    text = name + ARROWS[direction]
+    return Markup(text) if direction and "." not in name else text  # behind the dot stands a label
 
 
 def figure_text(name: str, figure: MeasuredFigure | None) -> Markup:
@@ -47,27 +49,21 @@ def changed_text(name: str, figure: MeasuredFigure | None, change: Change | None
     return figure_text(name, figure) + Markup(f" ({said})")
 
 
-def verdict_text(one: Comparison) -> Markup:
-    """A verdict with its evidence."""
-    holm = f", adjusted over {one.comparisons} comparisons" if one.comparisons > 1 else ""
-    p_value = "below .001" if one.adjusted_p_value < 0.001 else f"= {short(one.adjusted_p_value)}"
-    return Markup(
-        f"{one.task} {one.verdict}. Accuracy {interval_text(one.accuracy)}, macro F1 {interval_text(one.macro_f1)}, "
-        f"{one.test} p {p_value}{holm}, {one.rows:,} articles. "
-        f"The smallest difference that they show with 80 % power is {short(one.smallest_detectable)}."
-    )
-
-
-def interval_text(found: Difference) -> str:
+def interval_text(found: Difference) -> Markup:
     """A difference of accuracy or F1 with its paired 95 % interval."""
     difference, low, high = (signed("accuracy", value) for value in (found.difference, found.low, found.high))
-    return f"{difference} [{low}, {high}]"
+    return Markup(f"{difference} [{low}, {high}]")
+
+
+def p_text(value: float) -> Markup:
+    """A p-value."""
+    return Markup("below .001" if value < 0.001 else short(value))
 
 
 def value_text(name: str, value: float) -> str:
     """A value in the form of its metric."""
     if name.startswith("cost_usd"):
-        return f"${value:,.4f}"
+        return f"${value:,.4f}" if value else "$0"
     if name.startswith("latency_ms"):
         return f"{value:,.1f}"
     if name.partition(".")[0].endswith(FRACTIONS) and 0 <= value <= 1:

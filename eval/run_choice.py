@@ -96,7 +96,7 @@ def last_runs(count: int, agent: str | None) -> list[str]:
     of_agent = (run.run_id for run in runs if run.agent == agent)
     found = list(islice(of_agent, count))
     if not found:
-        known = ", ".join(sorted({run.agent for run in logged_runs()})) or "none"
+        known = ", ".join(sorted({repr(run.agent) for run in logged_runs()})) or "none"
         raise DataError(f"The candidate {agent!r} has no run. Candidates with runs: {known}. {EVALUATE_FIRST}.")
     return found[::-1]
 
@@ -105,7 +105,7 @@ def latest_and_previous(agent: str | None) -> list[str]:
     """The previous run of a candidate and its newest. Raises DataError where it has fewer than two."""
     found = last_runs(2, agent)
     if len(found) < 2:
-        name = agent or "The newest candidate"
+        name = "The newest candidate" if agent is None else repr(agent)
         raise DataError(f"{name} has one run only, {found[0]!r}; there is no previous one. Evaluate again.")
     return found
 

@@ -65,7 +65,7 @@ def check_metric(threshold: Threshold, runs: Sequence[RunBeside]) -> None:
     metric = threshold.metric
     if metric in known or ("." not in metric and direction_of(metric)):
         return
-    allowed = sorted(name for name in known if "." not in name)
+    allowed = sorted(name for name in known if "." not in name and name.isprintable())
     raise DataError(
         f"--fail-on {threshold.text!r}: none of the runs has a metric {metric!r}. "
         f"Available: {', '.join(allowed)}; of a label, category_f1.LABEL and the like."

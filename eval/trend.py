@@ -1,5 +1,6 @@
 """A candidate over its last runs, and the picture of that. Runs on different labelled sets are never one line."""
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -8,11 +9,14 @@ from matplotlib.figure import Figure as Canvas
 
 from eval.compare import run_beside
 from eval.compared_runs import MeasuredFigure, Trend
+from eval.report.text import cleaner, shortened
 from eval.run_choice import last_runs
 from eval.runs import load_evaluation
 
 DPI = 120
 DRAWN = ("category_accuracy", "category_macro_f1", "sentiment_accuracy", "latency_ms_p95", "cost_usd_per_1k")
+MOST_TICKS = 8
+TITLE_CHARS = 60
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -31,12 +35,10 @@ def trend(count: int, agent: str | None = None) -> Trend:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One bar of eight heights for each value, lowest to highest; empty for fewer than two values."""
-    if len(values) < 2:
-        return ""
-    low, high = min(values), max(values)
+    """One bar of eight heights for each value, lowest to highest; empty where nothing changes."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
     if low == high:
-        return BARS[3] * len(values)
+        return ""
     return "".join(BARS[round((value - low) / (high - low) * (len(BARS) - 1))] for value in values)
 
 
@@ -47,13 +49,14 @@ def draw_trend(found: Trend) -> bytes:
     panels = canvas.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, name, found.series(name))
-    panels[-1].set_xticks(
-        range(len(found.runs)), [f"{run.started_at:%Y-%m-%d\n%H:%M}" for run in found.runs], fontsize="small"
-    )
+    ticks = range(0, len(found.runs), math.ceil(len(found.runs) / MOST_TICKS))
+    dates = [f"{found.runs[place].started_at:%Y-%m-%d\n%H:%M}" for place in ticks]
+    panels[-1].set_xticks(ticks, dates, fontsize="small")
     panels[-1].set_xlim(-0.5, len(found.runs) - 0.5)
     if len(found.digests) > 1:
         panels[0].legend(fontsize="small", title="not comparable with each other")
-    canvas.suptitle(f"{found.agent}: last {len(found.runs)} runs", parse_math=False)
+    name = shortened(cleaner()(found.agent), TITLE_CHARS)
+    canvas.suptitle(f"{name}: last {len(found.runs)} runs", parse_math=False)
     picture = BytesIO()
     canvas.savefig(picture, format="png", dpi=DPI)
     return picture.getvalue()

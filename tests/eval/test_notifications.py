@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -20,7 +21,10 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import ConfigError
 from agent.redaction import redact
+from eval.commands import commands
+from eval.labeled_set import LabeledSet
 from eval.notifications import configured_urls, open_targets, send
+from tests.eval.logged_runs import LoggedRuns
 
 PATH = "/hook/" + "s3cr3t" * 3
 
@@ -171,3 +175,31 @@ def test_addresses_come_from_the_environment_and_are_redacted_each(monkeypatch: 
     monkeypatch.setenv("NEWS_CLASSIFIER_NOTIFY_URLS", "https://a\nhttps://b")
     with pytest.raises(ConfigError, match="NEWS_CLASSIFIER_NOTIFY_URLS is wrong"):
         configured_urls()
+
+
+def test_only_a_regression_is_told_and_a_failure_to_tell_changes_nothing(
+    hook: HookServer, runs: LoggedRuns, news: LabeledSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = LabeledSet(news.path, news.rows[:20], "few")
+    good, bad = runs.log(few, right=20, agent="a\x1bgent"), runs.log(few, right=5, agent="a\x1bgent")
+    monkeypatch.setenv("NEWS_CLASSIFIER_NOTIFY_URLS", hook.url)
+
+    def compare(*arguments: str) -> Result:
+        return CliRunner().invoke(commands, ["compare", *arguments, "--fail-on", "category_accuracy<-0.01"])
+
+    assert compare(bad, good).exit_code == 0
+    assert hook.received == []
+    told = compare(good, bad, "--notify", f"{hook.url}/second")
+    assert told.exit_code == 1
+    assert [path for path, _ in hook.received] == [f"{PATH}/second", PATH]
+    message = hook.received[0][1]["message"]
+    assert "category_accuracy<-0.01" in message
+    assert bad in message
+    assert "\x1b" not in message
+    assert "s3cr3t" not in told.output
+    hook.status = 500
+    untold = compare(good, bad, "--json")
+    assert untold.exit_code == 1
+    assert "Warning: The notification to JSON could not be sent" in untold.stderr
+    assert "s3cr3t" not in untold.output
+    json.loads(untold.stdout)
