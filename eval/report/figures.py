@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 class HeatCell(NamedTuple):
     """One cell of a confusion matrix."""
 
-    count: int
+    articles: int
     level: int
     """Shade, 0 to `HEAT_LEVELS`; grows with the root of the share of the row, so that rare mistakes are seen."""
     right: bool
@@ -46,7 +46,7 @@ class Mistake(NamedTuple):
 
     gold: str
     predicted: str
-    count: int
+    articles: int
 
 
 class Confusion(NamedTuple):
@@ -116,7 +116,7 @@ def confusion_picture(outcome: TaskOutcome) -> Confusion:
         tuple(rows),
         int(np.trace(counts)),
         int(counts.sum()),
-        tuple(mistake for mistake in mistakes if mistake.count),
+        tuple(mistake for mistake in mistakes if mistake.articles),
     )
 
 

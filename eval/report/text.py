@@ -19,6 +19,9 @@ LINE_CHARS = 96
 BACKTICKS = re.compile("`+")
 PUNCTUATION = re.compile(r"[!-+./:-@\[-`{-~]")
 """Every ASCII sign that can mean something to Markdown inside a line; comma and hyphen cannot."""
+ADDRESS_SIGNS = re.compile(r"(&#(?:46|58|64);)(?=\S)")
+"""A full stop, colon or @ that more text follows, as entities."""
+WORD_JOINER = "&#8288;"
 
 
 def cleaner() -> Callable[[str], str]:
@@ -40,14 +43,17 @@ def shortened(text: str, most: int) -> str:
 def markdown_text(text: str) -> Markup:
     """Text inside a line or a table cell of Markdown, every sign that Markdown knows as an entity.
 
-    The word joiner after an @ keeps renderers from making an address of it, which they do after reading entities.
+    The word joiners keep renderers from making links of addresses, for which they look after reading entities.
     """
-    line = shortened(text, MAX_INLINE_CHARS)
-    return Markup(PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};" + "&#8288;" * (found[0] == "@"), line))
+    line = PUNCTUATION.sub(lambda found: f"&#{ord(found[0])};", shortened(text, MAX_INLINE_CHARS))
+    return Markup(ADDRESS_SIGNS.sub(rf"\1{WORD_JOINER}", line))
 
 
 def markdown_code(text: str) -> Markup:
-    """Text as code inside a line of Markdown; not for table cells, where renderers differ about `\\|`."""
+    """Text as code inside a line of Markdown.
+
+    Not for table cells: renderers differ about a pipe after a backslash.
+    """
     line = shortened(text, MAX_INLINE_CHARS)
     fence = "`" * (longest_run(line) + 1)
     return Markup(f"{fence} {line} {fence}" if line.startswith("`") or line.endswith("`") else f"{fence}{line}{fence}")
@@ -57,9 +63,7 @@ def markdown_block(text: str) -> Markup:
     """Text as a code block of its own, which no renderer searches for links; long lines are wrapped."""
     fence = "`" * max(3, longest_run(text) + 1)
     lines = text[:MAX_BLOCK_CHARS].split("\n")
-    wrapped = (
-        textwrap.wrap(line, LINE_CHARS, replace_whitespace=False, drop_whitespace=False) or [""] for line in lines
-    )
+    wrapped = (textwrap.wrap(line, LINE_CHARS, replace_whitespace=False) or [""] for line in lines)
     return Markup("\n".join([f"{fence}text", *(part for parts in wrapped for part in parts), fence]))
 
 
