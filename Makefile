@@ -13,7 +13,7 @@ UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models redteam serve status ui test lint format bench bench-providers litellm lock clean
+	test-connection list-models compare redteam serve status ui test lint format bench bench-providers litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ test-connection: doctor
 
 list-models: $(STAMP) ## The models that the endpoints offer
 	$(BIN)/news-classifier models
+
+compare: $(STAMP) ## Runs side by side; the newest of each candidate (RUNS=)
+	$(BIN)/news-classifier eval compare $(RUNS)
 
 redteam: $(STAMP) ## How often an attack in an article changes its label (AGENT=)
 	$(BIN)/news-classifier eval redteam --agent $(AGENT)

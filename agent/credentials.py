@@ -75,6 +75,15 @@ class DatabricksCredentials(Credentials):
     token: SecretStr | None = None
 
 
+class NotifyCredentials(Credentials):
+    """Where people are told about a regression. Whoever knows such an address can post there."""
+
+    model_config = SettingsConfigDict(env_prefix="NEWS_CLASSIFIER_")
+
+    notify_urls: SecretStr | None = None
+    """Addresses as apprise takes them, with spaces between."""
+
+
 class DatabricksLogin:
     """Signs requests to a workspace: with the token, or with whatever the Databricks SDK finds (OAuth, a profile).
 

@@ -13,6 +13,8 @@ from typing import Any
 REDACTED = "[redacted]"
 SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credentials|authorization)$", re.IGNORECASE)
 """Names of variables and fields that hold secrets; `max_tokens` is none."""
+SECRET_ADDRESSES = "NEWS_CLASSIFIER_NOTIFY_URLS"
+"""A variable that holds several, with spaces between."""
 SHORTEST_SECRET = 8
 LOGGERS = ("", "mlflow", "uvicorn", "uvicorn.access")
 KEPT_BY_SPANS = ("mlflow.spanInputs", "mlflow.spanOutputs")
@@ -44,7 +46,8 @@ def without(secrets: Sequence[str], text: str) -> str:
 
 def secret_values() -> list[str]:
     """Values of the environment's secrets, longest first."""
-    named = (value.strip() for name, value in os.environ.items() if SECRET_NAME.search(name))
+    named = [value.strip() for name, value in os.environ.items() if SECRET_NAME.search(name)]
+    named += os.environ.get(SECRET_ADDRESSES, "").split()
     found = {value for value in named if len(value) >= SHORTEST_SECRET and value not in REDACTED}
     return sorted(found, key=len, reverse=True)
 

@@ -152,7 +152,13 @@ def warn_of_retirement(config: AgentConfig) -> None:
     "eval",
     cls=Group,
     lazy={
+        "audit": "eval.audit_commands:audit_command",
+        "compare": "eval.compare_commands:compare_command",
+        "decide": "eval.decide_commands:decide_command",
+        "journal": "eval.journal_commands:journal_command",
         "redteam": "eval.redteam_commands:redteam_command",
+        "reproduce": "eval.reproduce_commands:reproduce_command",
+        "upload": "eval.upload_commands:upload_command",
     },
 )
 def commands() -> None:

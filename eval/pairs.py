@@ -27,9 +27,7 @@ def paired_outcomes(baseline: pd.DataFrame, candidate: pd.DataFrame) -> list[Pai
         baseline: As `eval.runs.load_predictions` reads it.
         candidate: The same of the other run.
     """
-    both = baseline.join(candidate, how="inner", lsuffix="_a", rsuffix="_b")
-    same = [both[f"{name}_a"] == both[f"{name}_b"] for name in IDENTITY]
-    both = both[np.logical_and.reduce(same)]
+    both = common_rows(baseline, candidate)
     if both.empty:
         return []
     stories = _numbers(both["story_id_a"])
@@ -49,6 +47,13 @@ def paired_outcomes(baseline: pd.DataFrame, candidate: pd.DataFrame) -> list[Pai
     if len(pairs) == len(TASKS):
         pairs.append(Pair(*(joint_outcome(first, second) for first, second in zip(*pairs, strict=True))))
     return pairs
+
+
+def common_rows(baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
+    """The articles that both runs answered, the columns of the first with `_a`, of the second with `_b` behind them."""
+    both = baseline.join(candidate, how="inner", lsuffix="_a", rsuffix="_b")
+    same = [both[f"{name}_a"] == both[f"{name}_b"] for name in IDENTITY]
+    return both[np.logical_and.reduce(same)]
 
 
 def _indices(column: "pd.Series[str]", labels: Sequence[str]) -> Integers:

@@ -15,6 +15,10 @@ from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
 from eval.tracking import experiment_name
 
 PREDICTIONS_FILE = "predictions.csv"
+PREDICTION_COLUMNS = (
+    *("article_hash", "story_id", "gold_category", "predicted_category", "gold_sentiment", "predicted_sentiment"),
+)
+"""What pairs are made of."""
 ADVICE = "Give the id that 'news-classifier eval run' printed"
 
 
@@ -66,9 +70,7 @@ def newest_runs(limit: int, agent: str | None = None, *, partial: bool = False) 
         partial: Whether partial ones count.
     """
     names = list(dict.fromkeys(experiment_name(track) for track in get_args(Track)))
-    wanted = [
-        f"tags.{COMPLETE_TAG} IN ('{COMPLETE}', '{PARTIAL}')" if partial else f"tags.{COMPLETE_TAG} = '{COMPLETE}'"
-    ]
+    wanted = [f"tags.{COMPLETE_TAG} LIKE '%'" if partial else f"tags.{COMPLETE_TAG} = '{COMPLETE}'"]
     if agent is not None:
         wanted.append(f"params.agent = {quoted(agent)}")
     runs = mlflow.search_runs(
@@ -89,7 +91,12 @@ def load_predictions(run_id: str) -> pd.DataFrame:
     """
     try:
         path = MlflowClient().download_artifacts(run_id, PREDICTIONS_FILE)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, index_col="id")
+        found = pd.read_csv(path, dtype=str, keep_default_na=False, index_col="id")
+        if not found.index.is_unique:
+            raise ValueError("an id stands in two rows")
+        if missing := [name for name in PREDICTION_COLUMNS if name not in found]:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        return found
     except (MlflowException, OSError, ValueError) as err:
         raise DataError(f"Run {run_id!r} has no {PREDICTIONS_FILE} that can be read: {err}. Evaluate again.") from err
 

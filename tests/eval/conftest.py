@@ -2,10 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
+from agent.labels import LabelSet
+from eval.labeled_set import LabeledSet, load_labeled_set
 from tests.conftest import ROOT
+from tests.eval.logged_runs import LoggedRuns
 from tests.llm_server import LLMServer
 
 KEY = f"sk-{'test' * 5}"
@@ -39,3 +44,14 @@ def llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[LLMServer]:
         for name, value in provider_environment(server).items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture(scope="session")
+def news(labels: LabelSet) -> LabeledSet:
+    """The shipped evaluation articles."""
+    return load_labeled_set(ROOT / "data" / "labeled_news.jsonl", labels)
+
+
+@pytest.fixture
+def runs(store: MlflowClient, labels: LabelSet, tmp_path: Path) -> LoggedRuns:
+    return LoggedRuns(labels, tmp_path)
