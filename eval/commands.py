@@ -23,6 +23,7 @@ from eval.console import (
     progress_bar,
     tag_option,
 )
+from eval.decide_commands import decide_command
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.lifecycle import NEAR_DAYS, retirement_of
@@ -154,3 +155,6 @@ def redteam_command(options: RunOptions, as_json: bool) -> None:
         return
     for line in redteam_lines(record):
         out.print(line, soft_wrap=True)
+
+
+commands.add_command(decide_command)
