@@ -11,8 +11,8 @@ from agent.labels import TASKS, UNKNOWN
 from agent.redaction import redact_value
 from eval.charts import draw_confusion, draw_curves
 from eval.labeled_set import article_hash
-from eval.metrics.quality import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
+from eval.scores import averages, label_scores
 
 COLUMNS = (
     *("id", "title", "article_hash", "story_id"),

@@ -1,22 +1,26 @@
-"""95 % intervals: Wilson for proportions, bootstrap for the rest; seeded, so that a run repeats to the digit."""
+"""Intervals of shares and of differences: closed forms, percentiles of resamples, and the wider of both.
 
-from collections.abc import Callable
+A bootstrap of rare events is too narrow, and of none it is a point. So shares and differences of shares are never
+narrower than their score interval, which is given the number of independent articles that the stories are worth.
+"""
+
+import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import bootstrap
+from scipy.optimize import brentq
+from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
-RESAMPLES = 2000
-SEED = 7
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 class Interval(NamedTuple):
-    """Lower and upper end of a 95 % interval."""
+    """Lower and upper end of an interval; of 95 % unless said otherwise."""
 
     low: float
     high: float
@@ -33,39 +37,82 @@ def wilson(successes: float, total: float) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def resampled_confusions(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Confusion matrices of bootstrap resamples of the rows, shape (RESAMPLES, labels, labels + 1).
+def share_interval(hits: npt.NDArray[np.bool_], stories: Integers | None) -> Interval | None:
+    """Wilson's interval of a share, with the effective number of articles where they come in stories.
 
-    Drawing n rows with replacement and counting them into cells is one multinomial draw over the cells, so this costs
-    the same for a hundred articles as for a million.
+    Args:
+        hits: Whether each article counts, shape (n,).
+        stories: Story of each article, shape (n,), or None.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
+    Source: Korn and Graubard, Confidence Intervals for Proportions With Small Expected Number of Positive Counts
+        Estimated From Survey Data, Survey Methodology 1998 (the effective sample size).
     """
-    total = int(confusion.sum())
-    draws = np.random.default_rng(SEED).multinomial(total, confusion.ravel() / total, size=RESAMPLES)
-    return draws.reshape(RESAMPLES, *confusion.shape)
+    if not len(hits):
+        return None
+    size = effective_size(hits.astype(float), stories)
+    return wilson(float(hits.mean()) * size, size)
 
 
-def percentile_interval(values: Floats) -> Interval | None:
-    """The middle 95 % of resampled values; None where one of them is not a number."""
+def paired_interval(only_baseline: float, only_candidate: float, total: float, confidence: float) -> Interval:
+    """Score interval of a difference of paired shares, candidate minus baseline.
+
+    Args:
+        only_baseline: Articles that only the baseline got right.
+        only_candidate: Articles that only the candidate got right.
+        total: All articles, > 0.
+        confidence: Such as .95.
+
+    Source: Tango, Equivalence Test and Confidence Interval for the Difference in Proportions for the Paired-Sample
+        Design, Statistics in Medicine 1998.
+    """
+    quantile = float(norm.ppf((1 + confidence) / 2))
+    high = _highest_difference(only_candidate, only_baseline, total, quantile)
+    return Interval(-_highest_difference(only_baseline, only_candidate, total, quantile), high)
+
+
+def effective_size(values: Floats, stories: Integers | None) -> float:
+    """How many independent articles tell as much about the mean as these; n without stories.
+
+    Where all values are the same nothing can be learned about the stories, and each counts as one article.
+
+    Source: Kish, Survey Sampling, 1965, section 8.2 (n over the design effect).
+    """
+    if stories is None:
+        return float(len(values))
+    names, numbers = np.unique(stories, return_inverse=True)
+    deviations = values - values.mean()
+    alone = float((deviations**2).sum())
+    grouped = float((np.bincount(numbers, weights=deviations) ** 2).sum())
+    if len(names) == 1 or alone == 0:
+        return float(len(names))
+    return len(values) * min(1.0, alone / grouped) if grouped else float(len(values))
+
+
+def percentile_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval | None:
+    """The middle of resampled values; None where one of them is not a number."""
     if np.isnan(values).any():
         return None
-    tail = 100 * (1 - CONFIDENCE) / 2
+    tail = 50 * (1 - confidence)
     low, high = np.percentile(values, [tail, 100 - tail])
     return Interval(float(low), float(high))
 
 
-def bootstrap_interval(sample: Floats, statistic: Callable[..., Floats]) -> Interval | None:
-    """Percentile bootstrap interval of a statistic that takes `axis`; None for fewer than two values."""
-    if len(sample) < 2:
-        return None
-    result = bootstrap(
-        (sample,),
-        statistic,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    )
-    return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+def widest(*intervals: Interval | None) -> Interval | None:
+    """The interval that covers all that are known."""
+    known = [interval for interval in intervals if interval]
+    return Interval(min(one.low for one in known), max(one.high for one in known)) if known else None
+
+
+def _highest_difference(gains: float, losses: float, total: float, quantile: float) -> float:
+    """The difference above gains - losses whose score is `quantile` standard errors away."""
+
+    def excess(difference: float) -> float:
+        linear = (2 * total - gains + losses) * difference - gains - losses
+        constant = -losses * difference * (1 - difference)
+        losing = (math.sqrt(max(linear**2 - 8 * total * constant, 0.0)) - linear) / (4 * total)
+        variance = max(total * (2 * losing + difference * (1 - difference)), 0.0)
+        return gains - losses - total * difference + quantile * math.sqrt(variance)
+
+    # Without discordant articles the estimate itself is a root, and not the one that is looked for.
+    start = (gains - losses) / total + 1e-12
+    return float(brentq(excess, start, 1.0, xtol=1e-14)) if start < 1 else 1.0

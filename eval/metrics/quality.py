@@ -5,56 +5,21 @@ no label of its own. A label that is never predicted has precision 0.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from eval.intervals import percentile_interval, resampled_confusions, wilson
+from eval.bootstrap import resampled_confusions
+from eval.intervals import percentile_interval, wilson
 from eval.metrics.figure import Figure
 from eval.outcomes import TaskOutcome
-
-Floats = npt.NDArray[np.float64]
-
-
-class LabelScores(NamedTuple):
-    """Scores of each label, shape (..., labels)."""
-
-    precision: Floats
-    recall: Floats
-    f1: Floats
-    support: Floats
-    """Gold articles of the label."""
-
-
-def label_scores(confusion: npt.NDArray[np.int64]) -> LabelScores:
-    """Scores of each label from confusion matrices, shape (..., labels, labels + 1)."""
-    hits = np.diagonal(confusion[..., :-1], axis1=-2, axis2=-1).astype(float)
-    predicted = confusion[..., :-1].sum(axis=-2)
-    support = confusion.sum(axis=-1).astype(float)
-    precision = hits / np.maximum(predicted, 1)
-    recall = hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(predicted + support, 1)
-    return LabelScores(precision, recall, f1, support)
-
-
-def averages(scores: LabelScores) -> dict[str, Floats]:
-    """Macro and weighted averages over the labels that gold contains, shape (...)."""
-    present = scores.support > 0
-    labels = present.sum(axis=-1)
-    weights = scores.support / scores.support.sum(axis=-1, keepdims=True)
-    return {
-        "macro_f1": (scores.f1 * present).sum(axis=-1) / labels,
-        "weighted_f1": (scores.f1 * weights).sum(axis=-1),
-        "macro_precision": (scores.precision * present).sum(axis=-1) / labels,
-        "macro_recall": (scores.recall * present).sum(axis=-1) / labels,
-    }
+from eval.scores import LabelScores, averages, label_scores
 
 
 def measure(outcome: TaskOutcome) -> Mapping[str, Figure]:
     """`accuracy`, `macro_f1` and so on; but for both together also `f1.LABEL`, `precision.LABEL`, `recall.LABEL`."""
     confusion = outcome.confusion
-    resampled = label_scores(resampled_confusions(confusion))
+    resampled = label_scores(resampled_confusions(outcome))
     scores = label_scores(confusion)
     right, total = int(np.trace(confusion)), int(confusion.sum())
     figures = {"accuracy": Figure(right / total, wilson(right, total))}

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from agent.labels import UNKNOWN, Label, LabelSet
 from agent.records import Article, ArticleError, Call, Classification
-from eval.intervals import resampled_confusions, wilson
+from eval.intervals import wilson
 from eval.labeled_set import LabeledArticle
 from eval.metrics import all_figures, flatten
 from eval.metrics.probability import expected_calibration_error
@@ -94,14 +94,6 @@ def test_wilson_interval_of_a_published_example() -> None:
     assert interval.low == pytest.approx(0.2553, abs=5e-5)
     assert interval.high == pytest.approx(0.3662, abs=5e-5)
     assert wilson(0, 0) is None
-
-
-def test_resampled_confusions_have_the_spread_of_a_binomial() -> None:
-    draws = resampled_confusions(np.array([[30, 10, 0], [20, 40, 0]]))
-    accuracy = (draws[:, 0, 0] + draws[:, 1, 1]) / 100
-    assert (draws.sum(axis=(1, 2)) == 100).all()
-    assert accuracy.mean() == pytest.approx(0.7, abs=0.005)
-    assert accuracy.std() == pytest.approx((0.7 * 0.3 / 100) ** 0.5, rel=0.1)
 
 
 NAMES = LabelSet(
