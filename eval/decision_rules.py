@@ -81,14 +81,15 @@ def inside_only(contest: Contest, config: DecisionConfig) -> Finding:
 def cheaper_inside(contest: Contest, config: DecisionConfig) -> Finding:
     """The cheapest inside candidate that saves enough and lacks less accuracy than the margin.
 
-    It is measured against the most accurate external one. The upper bound of the difference is that of the paired 95 %
-    interval, widened by Bonferroni where several inside candidates have their chance.
+    It is measured against the most accurate external one, of those within the budget where there are any. The upper
+    bound of the difference is that of the paired 95 % interval, widened by Bonferroni where several inside candidates
+    have their chance.
     """
     outside = [candidate for candidate in contest.candidates if candidate.residency == "outside"]
     inside = [candidate for candidate in contest.candidates if candidate.residency != "outside"]
     if not outside or not inside:
         return Finding("does not hold", f"there is no {'inside' if outside else 'external'} candidate to compare with")
-    external = min(outside, key=by_accuracy)
+    external = min([one for one in outside if fits(one, config)] or outside, key=by_accuracy)
     if external.cost_usd_per_day is None:
         return Finding("open", f"the cost of {external.name}, the most accurate external one, was not measured")
     margin = f"{100 * config.accuracy_margin:g} points"
@@ -106,6 +107,8 @@ def cheaper_inside(contest: Contest, config: DecisionConfig) -> Finding:
         f"upper bound {points(bounds[candidate.run_id])}, saving {_percent(saving(candidate, external))}"
         for candidate in cheap
     )
+    if unknown := listed(candidate.name for candidate in inside if candidate.cost_usd_per_day is None):
+        facts += f"; without a measured cost: {unknown}"
     within = [candidate for candidate in cheap if bounds[candidate.run_id] < config.accuracy_margin]
     if within:
         chosen = min(within, key=by_cost)
@@ -124,11 +127,7 @@ def cheaper_inside(contest: Contest, config: DecisionConfig) -> Finding:
 
 def most_accurate(contest: Contest, config: DecisionConfig) -> Finding:
     """The most accurate candidate of those whose cost is known to fit the budget, if it is shown to be."""
-    able = [
-        candidate
-        for candidate in contest.candidates
-        if candidate.cost_usd_per_day is not None and candidate.cost_usd_per_day <= config.budget_usd_per_day
-    ]
+    able = [candidate for candidate in contest.candidates if fits(candidate, config)]
     unable = listed(
         f"{candidate.name} ({'no measured cost' if (cost := candidate.cost_usd_per_day) is None else f'${cost:,.2f}'})"
         for candidate in contest.candidates
@@ -189,6 +188,11 @@ def best_of(contest: Contest) -> Finding:
     chosen = min([leader, *equal], key=by_cost)
     why = f"{chosen.name} is the cheapest of {1 + len(equal)} equal ones" if equal else f"{leader.name} leads"
     return Finding("fired", f"{why}: {facts}", (chosen,))
+
+
+def fits(candidate: Candidate, config: DecisionConfig) -> bool:
+    """Whether a candidate's cost was measured and is within the budget."""
+    return candidate.cost_usd_per_day is not None and candidate.cost_usd_per_day <= config.budget_usd_per_day
 
 
 def upper_bound(comparison: Comparison, chances: int) -> float:

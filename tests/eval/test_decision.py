@@ -108,12 +108,13 @@ def test_the_most_accurate_must_fit_the_budget_and_have_a_cost() -> None:
     log("claude", "external", range(2), usd_per_1k=1.65)
     log("mystery", "external", range(1))
     gpt = log("gpt", "external", range(30), usd_per_1k=0.08)
-    log("linear", "local", range(80), usd_per_1k=0.0)
+    local = log("linear", "local", range(80), usd_per_1k=0.0)
     found = decided()
     assert (found.chosen, found.rules_fired) == (gpt.run_id, ("most_accurate",))
     assert "claude ($1,650.00)" in found.reason
     assert "mystery (no measured cost)" in found.reason
     assert decided(budget_usd_per_day=1650).chosen_name == "claude"
+    assert decided(budget_usd_per_day=0).chosen == local.run_id
     assert decided(budget_usd_per_day=1649, volume_per_day=10).chosen_name == "claude"
 
 
@@ -173,6 +174,11 @@ def test_a_missing_cost_saves_nothing() -> None:
     assert outcome(found, "cheaper_inside") == "open"
     assert "cost of gpt" in found.reason
     assert found.more_articles is None
+    log("claude", "external", range(21), usd_per_1k=0.1)
+    log("llama", "internal", range(2))
+    priced = decided(accuracy_critical=False)
+    assert priced.chosen_name == "linear", "and claude is what it is compared with"
+    assert "without a measured cost: llama" in priced.reason
 
 
 def test_figures_of_other_articles_are_listed_apart() -> None:
