@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import click
 
 from agent.config import AgentConfig
+from eval.audit_commands import audit_command
 from eval.candidates import load_candidate
 from eval.console import (
     DATA_FILE,
@@ -158,3 +159,4 @@ def redteam_command(options: RunOptions, as_json: bool) -> None:
 
 
 commands.add_command(decide_command)
+commands.add_command(audit_command)

@@ -5,6 +5,7 @@ from rich.table import Table
 
 from eval.decision import Decision
 from eval.decision_rules import Candidate
+from eval.plain_text import printable
 from eval.render import short
 
 PLACES = {"outside": "external", "inside": "Databricks", "own": "own machines"}
@@ -61,11 +62,6 @@ def decision_lines(decision: Decision) -> list[str]:
     ]
     left_out = [f"Left out: {run.name}, run {run.run_id}: {run.reason}." for run in decision.left_out]
     return [printable(line) for line in (verdict, *settled, "Rules:", *steps, *decision.notes, *left_out)]
-
-
-def printable(text: str) -> str:
-    """Text from elsewhere without what moves a cursor, changes a colour or turns the direction of writing."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _accuracy(candidate: Candidate) -> str:
