@@ -46,7 +46,7 @@ def power_of(articles: int, difference: float, discordance: float, alpha: float 
             f"No power for articles={articles!r}, difference={difference!r}, discordance={discordance!r}. "
             "Give at least one article and difference <= discordance <= 1."
         )
-    if discordance == 0:
+    if articles * discordance < NEGLIGIBLE:
         return 0.0
     if articles * discordance > ENUMERATED:
         standard_errors = difference * articles**0.5 - norm.isf(alpha / 2) * discordance**0.5

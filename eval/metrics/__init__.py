@@ -1,28 +1,62 @@
 """Every figure of an evaluation, by name. A missing figure is missing from the mapping, never 0.
 
-A new metric is one module here with a `measure(outcome)` function, one line in the table below and one test.
+A new metric is one module here with a `measure` function, one line in one of the tables below and one test.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-from eval.metrics import answers, cost, latency, probability, quality
+from eval.metrics import (
+    accuracy,
+    answers,
+    brier,
+    cost,
+    ece,
+    f1,
+    latency,
+    log_loss,
+    pr_auc,
+    precision,
+    recall,
+    roc_auc,
+    support,
+    tokens,
+)
 from eval.metrics.figure import Figure
+from eval.metrics.judged import Judged
 from eval.outcomes import Prediction, TaskOutcome
 
-TASK_METRICS: Sequence[Callable[[TaskOutcome], Mapping[str, Figure]]] = (quality.measure, probability.measure)
+TASK_METRICS: Sequence[Callable[[Judged], Mapping[str, Figure]]] = (
+    accuracy.measure,
+    f1.measure,
+    precision.measure,
+    recall.measure,
+    support.measure,
+    roc_auc.measure,
+    pr_auc.measure,
+    log_loss.measure,
+    brier.measure,
+    ece.measure,
+)
 RUN_METRICS: Sequence[Callable[[Sequence[Prediction]], Mapping[str, Figure]]] = (
     answers.measure,
     latency.measure,
+    tokens.measure,
     cost.measure,
 )
 
 
 def all_figures(outcomes: Sequence[TaskOutcome], predictions: Sequence[Prediction]) -> dict[str, Figure]:
-    """All figures of a run, those of a task prefixed with its name."""
+    """All figures of a run, those of a task prefixed with its name.
+
+    Args:
+        outcomes: The judged tasks; none for a run that ended early.
+        predictions: Shape (n,), n >= 1.
+    """
     figures: dict[str, Figure] = {}
     for outcome in outcomes:
+        judged = Judged(outcome)
         for measure in TASK_METRICS:
-            figures |= {f"{outcome.name}_{name}": figure for name, figure in measure(outcome).items()}
+            figures |= {f"{outcome.name}_{name}": figure for name, figure in measure(judged).items()}
     for measure_run in RUN_METRICS:
         figures |= measure_run(predictions)
     return figures

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from agent.labels import UNKNOWN
-from eval.intervals import wilson
+from eval.intervals import share_interval
 from eval.metrics.figure import Figure
-from eval.outcomes import Prediction
+from eval.outcomes import Prediction, story_numbers
 
 
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:
     """`articles`, `answered`, `failed` (those with an error), `unknown_rate`, `error_rate`."""
-    total = len(predictions)
-    failed = sum(prediction.answer.error is not None for prediction in predictions)
-    unknown = sum(UNKNOWN in (prediction.answer.category, prediction.answer.sentiment) for prediction in predictions)
+    answers = [prediction.answer for prediction in predictions]
+    failed = np.array([answer.error is not None for answer in answers])
+    unknown = np.array([UNKNOWN in (answer.category, answer.sentiment) for answer in answers])
+    stories = story_numbers(predictions)
     return {
-        "articles": Figure(total),
-        "answered": Figure(total - failed),
-        "failed": Figure(failed),
-        "unknown_rate": Figure(unknown / total, wilson(unknown, total)),
-        "error_rate": Figure(failed / total, wilson(failed, total)),
+        "articles": Figure(len(answers)),
+        "answered": Figure(len(answers) - int(failed.sum())),
+        "failed": Figure(int(failed.sum())),
+        "unknown_rate": Figure(float(unknown.mean()), share_interval(unknown, stories)),
+        "error_rate": Figure(float(failed.mean()), share_interval(failed, stories)),
     }
