@@ -22,9 +22,9 @@ from eval.selection import select_runs
 from eval.store import open_store
 
 AUDIT_FILE = Path("label_audit.csv")
-TABLE_WIDTH = 110
+TABLE_WIDTH = 140
 SHOWN = 10
-TITLE_CHARS = 48
+ID_CHARS, TITLE_CHARS = 20, 48
 
 
 @click.command("audit")
@@ -130,19 +130,20 @@ def show(found: Audit) -> None:
         table.add_column(column, no_wrap=True)
     for one in found.suspects[:SHOWN]:
         confidence = "-" if one.confidence is None else f"{one.confidence:.2f}"
-        cells = (one.id, one.title[:TITLE_CHARS], one.task, one.gold, one.suggested)
+        cells = (one.id[:ID_CHARS], one.title[:TITLE_CHARS], one.task, one.gold, one.suggested)
         table.add_row(*map(printable, cells), f"{one.votes} of {one.candidates}", confidence)
     print_wide(table, TABLE_WIDTH)
     if len(found.suspects) > SHOWN:
         out.print(f"... and {len(found.suspects) - SHOWN:,} more.")
     for task, errors in found.estimated_errors.items():
         out.print(f"Confident learning estimates {errors:.0f} wrong {task} labels.")
-    changes = "changes" if found.ranking_changes else "stays the same"
-    out.print(f"Without the suspects the ranking of the candidates by {found.ranked_by} accuracy {changes}:")
-    for rank in found.ranking:
-        without = "-" if rank.accuracy_without is None else f"{rank.accuracy_without:.3f} ({rank.rank_without})"
-        out.print(printable(f"  {rank.name}: {rank.accuracy:.3f} ({rank.rank}), without {without}"), soft_wrap=True)
-    out.print("Candidates can be wrong together, so a person judges; without suspects all of them look better.")
+    if len(found.ranking) > 1:
+        changes = "changes" if found.ranking_changes else "stays the same"
+        out.print(f"Without the suspects the ranking by {found.ranked_by} accuracy {changes}:")
+        for rank in found.ranking:
+            without = "-" if rank.accuracy_without is None else f"{rank.accuracy_without:.3f} ({rank.rank_without})"
+            out.print(printable(f"  {rank.name}: {rank.accuracy:.3f} ({rank.rank}), without {without}"), soft_wrap=True)
+    out.print("Candidates can be wrong together: a person judges. Without suspects all look better.", soft_wrap=True)
 
 
 def _title(found: Audit) -> str:

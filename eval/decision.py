@@ -209,10 +209,9 @@ def figures_of(records: Sequence[EvaluationRecord], settings: DecisionConfig) ->
 
 
 def _too_little(contest: Contest, settings: DecisionConfig) -> Finding | None:
-    if len(contest.candidates) < 2:
-        return Finding(
-            "open", f"{len(contest.candidates)} candidate was measured, and a decision needs two. Evaluate another one"
-        )
+    if (count := len(contest.candidates)) < 2:
+        had = "one was" if count else "none were"
+        return Finding("open", f"it needs two candidates and {had} measured; evaluate more: news-classifier eval run")
     if contest.rows < settings.minimum_articles:
         reason = f"{contest.rows:,} labelled articles are too few, at least {settings.minimum_articles:,} are asked for"
         return Finding("open", reason, (), settings.minimum_articles - contest.rows)

@@ -102,27 +102,30 @@ def cheaper_inside(contest: Contest, config: DecisionConfig) -> Finding:
         )
     comparisons = {candidate.run_id: contest.compare(candidate, external) for candidate in cheap}
     bounds = {run_id: upper_bound(comparison, len(cheap)) for run_id, comparison in comparisons.items()}
-    facts = listed(
-        f"{external.name} minus {candidate.name} {points(comparisons[candidate.run_id].accuracy.difference)}, "
+    facts = {
+        candidate.run_id: f"{difference_of(external, candidate, comparisons[candidate.run_id])}, "
         f"upper bound {points(bounds[candidate.run_id])}, saving {_percent(saving(candidate, external))}"
         for candidate in cheap
-    )
-    if unknown := listed(candidate.name for candidate in inside if candidate.cost_usd_per_day is None):
-        facts += f"; without a measured cost: {unknown}"
+    }
+    unknown = listed(candidate.name for candidate in inside if candidate.cost_usd_per_day is None)
+    missing = f"; without a measured cost: {unknown}" if unknown else ""
     within = [candidate for candidate in cheap if bounds[candidate.run_id] < config.accuracy_margin]
     if within:
         chosen = min(within, key=by_cost)
-        return Finding("fired", f"accuracy within {margin}: {facts}", (chosen,))
+        others = listed(fact for run_id, fact in facts.items() if run_id != chosen.run_id)
+        seen = f"; also asked: {others}" if others else ""
+        return Finding("fired", f"accuracy within {margin}: {facts[chosen.run_id]}{seen}{missing}", (chosen,))
+    shown = f"{listed(facts.values())}{missing}"
     undecided = [one for one in comparisons.values() if one.accuracy.low < config.accuracy_margin]
     if not undecided:
-        return Finding("does not hold", f"accuracy is not within {margin}: {facts}")
+        return Finding("does not hold", f"accuracy is not within {margin}: {shown}")
     needed = [
         articles_needed(config.accuracy_margin - one.accuracy.difference, discordance(one), alpha=ALPHA / len(cheap))
         for one in undecided
         if one.accuracy.difference < config.accuracy_margin
     ]
     more = min((number for number in needed if number), default=None)
-    return Finding("open", f"not shown to be within {margin}: {facts}", (), beyond(contest.rows, more))
+    return Finding("open", f"not shown to be within {margin}: {shown}", (), beyond(contest.rows, more))
 
 
 def most_accurate(contest: Contest, config: DecisionConfig) -> Finding:
@@ -174,9 +177,7 @@ def best_of(contest: Contest) -> Finding:
         return Finding("fired", f"{leader.name} is the only one", (leader,))
     comparisons = adjusted([contest.compare(other, leader) for other in others])
     facts = listed(
-        f"{leader.name} minus {other.name} {points(comparison.accuracy.difference)} "
-        f"[{points(comparison.accuracy.low)}, {points(comparison.accuracy.high)}], "
-        f"p = {comparison.adjusted_p_value:.2g}, {comparison.verdict}"
+        f"{difference_of(leader, other, comparison)}, p = {comparison.adjusted_p_value:.2g}, {comparison.verdict}"
         for other, comparison in zip(others, comparisons, strict=True)
     )
     undecided = [comparison for comparison in comparisons if comparison.verdict not in ("better", "tie")]
@@ -239,6 +240,13 @@ def articles_that_settle(comparison: Comparison) -> int | None:
 def beyond(rows: int, needed: int | None) -> int | None:
     """Articles that are missing; at least one, since those that are there did not do."""
     return None if needed is None else max(needed - rows, 1)
+
+
+def difference_of(candidate: Candidate, baseline: Candidate, comparison: Comparison) -> str:
+    """A difference of accuracy with its paired 95 % interval, for people."""
+    accuracy = comparison.accuracy
+    ends = f"[{100 * accuracy.low:+.2f}, {100 * accuracy.high:+.2f}]"
+    return f"{candidate.name} minus {baseline.name} {points(accuracy.difference)} {ends}"
 
 
 def points(difference: float) -> str:

@@ -14,7 +14,7 @@ PLACES = {"outside": "external", "inside": "Databricks", "own": "own machines"}
 def decision_table(decision: Decision) -> Table:
     """Every candidate with the figures that rules ask for, the most accurate first; the chosen one has a star."""
     settings = decision.settings
-    table = Table(box=SIMPLE_HEAD, title_justify="left", title=title_of(decision))
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     table.add_column("articles go to", no_wrap=True)
     for name in (f"{settings.task} accuracy", "p50 ms", "p95 ms", "$ per 1,000", "$ per day"):
@@ -59,9 +59,21 @@ def decision_lines(decision: Decision) -> list[str]:
         f"  {step.rule}: {step.outcome}"
         + (f" ({step.reason})" if step.reason and step.reason != decision.reason else "")
         for step in decision.steps
+        if step.outcome != "not reached"
     ]
     left_out = [f"Left out: {run.name}, run {run.run_id}: {run.reason}." for run in decision.left_out]
-    return [printable(line) for line in (verdict, *settled, "Rules:", *steps, *decision.notes, *left_out)]
+    return [
+        printable(line)
+        for line in (
+            verdict,
+            f"{title_of(decision)}.",
+            *settled,
+            *(["Rules:"] if steps else []),
+            *steps,
+            *decision.notes,
+            *left_out,
+        )
+    ]
 
 
 def _accuracy(candidate: Candidate) -> str:

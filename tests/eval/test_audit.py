@@ -85,7 +85,7 @@ def test_the_ranking_with_and_without_the_suspects() -> None:
     assert ranks == {"claude": (1, 4), "gpt": (2, 1), "gemini": (2, 1), "llama": (2, 1)}
     assert found["ranking_changes"] is True
     shown = audit("--out", "other.csv")
-    assert "by category accuracy changes" in shown.output
+    assert "ranking by category accuracy changes" in shown.output
     assert "claude: 0.933 (1), without 0.926 (4)" in shown.output
 
 
