@@ -13,7 +13,7 @@ UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models compare redteam serve status ui test lint format bench bench-providers litellm lock clean
+	test-connection list-models compare decide audit redteam serve status ui test lint format bench bench-providers litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ compare: $(STAMP) ## Runs side by side; the newest of each candidate (RUNS=)
 
 redteam: $(STAMP) ## How often an attack in an article changes its label (AGENT=)
 	$(BIN)/news-classifier eval redteam --agent $(AGENT)
+
+decide: $(STAMP) ## Which candidate goes to production, by config/decision.yaml
+	$(BIN)/news-classifier eval decide
+
+audit: $(STAMP) ## Gold labels to look at again, as label_audit.csv
+	$(BIN)/news-classifier eval audit
 
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)

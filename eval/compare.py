@@ -9,7 +9,7 @@ import pandas as pd
 from agent.labels import TASKS
 from eval.compared_runs import AgainstBaseline, Change, CommonRows, ComparedRun, ComparedRuns, MeasuredFigure, RunBeside
 from eval.comparison import Comparison, adjusted, compare
-from eval.evaluation import EvaluationRecord
+from eval.evaluation import LoggedEvaluation
 from eval.intervals import Interval
 from eval.metrics.direction import Direction, direction_of
 from eval.pairs import common_rows, paired_outcomes
@@ -54,7 +54,7 @@ def compare_runs(run_ids: Sequence[str]) -> ComparedRuns:
     return ComparedRuns(baseline=run_beside(baseline), candidates=candidates)
 
 
-def run_beside(record: EvaluationRecord) -> RunBeside:
+def run_beside(record: LoggedEvaluation) -> RunBeside:
     """What a comparison shows of a run."""
     return RunBeside(
         run_id=record.run_id,
@@ -83,7 +83,7 @@ def measured_figures(metrics: Mapping[str, float]) -> dict[str, MeasuredFigure]:
 
 
 def rows_in_common(
-    baseline: EvaluationRecord, other: EvaluationRecord, answers: pd.DataFrame, theirs: pd.DataFrame
+    baseline: LoggedEvaluation, other: LoggedEvaluation, answers: pd.DataFrame, theirs: pd.DataFrame
 ) -> CommonRows:
     """How many articles two runs have in common."""
     return CommonRows(
@@ -94,7 +94,7 @@ def rows_in_common(
     )
 
 
-def what_changed(baseline: EvaluationRecord, other: EvaluationRecord) -> tuple[str, ...]:
+def what_changed(baseline: LoggedEvaluation, other: LoggedEvaluation) -> tuple[str, ...]:
     """What about the candidate, and whether the labelled set, is not as in the baseline."""
     before, after = baseline.candidate, other.candidate
     changed = [name for name in CANDIDATE_FIELDS if getattr(before, name) != getattr(after, name)]

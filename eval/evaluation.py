@@ -76,3 +76,10 @@ class EvaluationRecord(BaseModel):
     """How often the set was asked; quality is that of the first time."""
     partial: str | None = None
     """Why not every article was asked; None for a whole evaluation. A partial one decides nothing."""
+
+
+class LoggedEvaluation(EvaluationRecord):
+    """An evaluation that is in MLflow."""
+
+    run_id: str
+    model_uri: str

@@ -10,7 +10,8 @@ from mlflow.tracking import MlflowClient
 
 from agent.config import Track
 from agent.errors import DataError
-from eval.tracking import COMPLETE_TAG, experiment_name
+from eval.tags import COMPLETE_TAG
+from eval.tracking import experiment_name
 
 PAGE = 50
 EVALUATE_FIRST = "Evaluate first: news-classifier eval run"

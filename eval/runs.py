@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from agent.config import Track
 from agent.errors import DataError
-from eval.evaluation import EVALUATION_FILE, EvaluationRecord
+from eval.evaluation import EVALUATION_FILE, LoggedEvaluation
 from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
 from eval.tracking import experiment_name
 
@@ -22,7 +22,7 @@ PREDICTION_COLUMNS = (
 ADVICE = "Give the id that 'news-classifier eval run' printed"
 
 
-def load_evaluation(run_id: str) -> EvaluationRecord:
+def load_evaluation(run_id: str) -> LoggedEvaluation:
     """The evaluation that a run logged, whole or partial.
 
     Raises:
@@ -32,7 +32,7 @@ def load_evaluation(run_id: str) -> EvaluationRecord:
         run = mlflow.get_run(run_id)
         if run.data.tags.get(COMPLETE_TAG) not in (COMPLETE, PARTIAL):
             raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
-        found = EvaluationRecord.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
+        found = LoggedEvaluation.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
     except MlflowException as err:
         raise DataError(f"Run {run_id!r} cannot be read: {err}. {ADVICE}.") from err
     except ValidationError as err:
@@ -42,7 +42,7 @@ def load_evaluation(run_id: str) -> EvaluationRecord:
     return found
 
 
-def whole_evaluation(run_id: str | None = None) -> EvaluationRecord:
+def whole_evaluation(run_id: str | None = None) -> LoggedEvaluation:
     """The evaluation that a run logged; without a run, the newest of all tracks. Only a whole one can be decided on.
 
     Raises:

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from agent.champion import registered_model_name
 from agent.config import Track
 from agent.errors import DataError
-from eval.evaluation import EvaluationRecord
+from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from eval.runs import whole_evaluation
 from eval.store import sqlite_path
 from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
@@ -108,14 +108,14 @@ def register(evaluation: EvaluationRecord, config: GatesConfig, *, approve: Appr
         DataError: the evaluation is partial, not in MLflow, or of a version that is registered already.
         RegistryError: the registry could not be read or changed; no alias was given then.
     """
-    check_registrable(evaluation)
+    logged = registrable(evaluation)
     with one_at_a_time():
-        return _register(Registry(registered_model_name(), MlflowClient()), evaluation, config, approve)
+        return _register(Registry(registered_model_name(), MlflowClient()), logged, config, approve)
 
 
 def _register(
     registry: Registry,
-    evaluation: EvaluationRecord,
+    evaluation: LoggedEvaluation,
     config: GatesConfig,
     approve: Callable[[Proposal], Approval] | None,
 ) -> Registration:
@@ -127,16 +127,14 @@ def _register(
     alias, reason = proposal.alias, proposal.reason
     if approve:
         alias, reason = _ask(approve, proposal)
-    assert evaluation.model_uri
-    assert evaluation.run_id
     version = registry.create_version(evaluation.model_uri, evaluation.run_id, version_tags(proposal, alias, reason))
     if alias:
         give_alias(registry, version, alias, proposal.displaced)
     return Registration(proposal, version, alias, reason)
 
 
-def check_registrable(evaluation: EvaluationRecord) -> None:
-    """Raise DataError unless an evaluation is whole, logged, and of a model that is not a version already."""
+def registrable(evaluation: EvaluationRecord) -> LoggedEvaluation:
+    """The evaluation, if it is whole, logged, and of a model that is not a version already. Raises DataError."""
     if evaluation.partial:
         raise DataError(f"The evaluation of {evaluation.agent} is partial: {evaluation.partial}. Finish it first.")
     if evaluation.run_id is None or evaluation.model_uri is None:
@@ -145,6 +143,7 @@ def check_registrable(evaluation: EvaluationRecord) -> None:
         )
     if evaluation.model_uri.startswith(f"models:/{registered_model_name()}"):
         raise DataError(f"{evaluation.model_uri} is a registered version already. Register a candidate's evaluation.")
+    return LoggedEvaluation.model_validate(evaluation.model_dump())
 
 
 @contextmanager

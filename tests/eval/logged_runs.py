@@ -14,7 +14,8 @@ from eval.files import write_prediction_table
 from eval.labeled_set import LabeledSet
 from eval.metrics import all_figures, flatten
 from eval.outcomes import Answer, Prediction, task_outcomes
-from eval.tracking import COMPLETE_TAG, experiment_id
+from eval.tags import COMPLETE_TAG
+from eval.tracking import experiment_id
 
 MISSING = float("inf")
 """Given as a figure to take it out."""
