@@ -84,7 +84,7 @@ def comparison_page(compared: ComparedRuns) -> Page:
         lines=(
             *threshold_lines(compared),
             *partial_lines(runs),
-            *(line for run in compared.candidates for line in candidate_lines(run)),
+            *(line for run in compared.candidates for line in candidate_lines(compared.baseline, run)),
         ),
         grids=(*verdict_grids(compared.candidates), figures_grid(runs, shown, "Figures")),
         details=(figures_grid(runs, rest, "All other figures"),) if rest else (),
@@ -105,7 +105,7 @@ def partial_lines(runs: Sequence[RunBeside]) -> Iterator[Line]:
             yield Line(run_label(run), f"decides nothing, because it is partial: {run.partial}.")
 
 
-def candidate_lines(run: ComparedRun) -> Iterator[Line]:
+def candidate_lines(baseline: RunBeside, run: ComparedRun) -> Iterator[Line]:
     """What can be said about one candidate beside the baseline."""
     rows, label = run.against.rows, run_label(run)
     if not rows.all_common:
@@ -116,7 +116,8 @@ def candidate_lines(run: ComparedRun) -> Iterator[Line]:
         yield Line(label, Markup(f"no verdict, because {why}."))
     elif rows.common < ENOUGH_ROWS:
         yield Line(label, Markup(f"{rows.common} articles are too few to decide."))
-    yield Line(label, Markup(f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}."))
+    if run.agent == baseline.agent:
+        yield Line(label, Markup(f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}."))
 
 
 def verdict_grids(candidates: Sequence[ComparedRun]) -> list[Grid]:

@@ -48,6 +48,8 @@ def test_better_and_worse_follow_the_direction_and_only_beyond_chance(runs: Logg
     assert better["latency_ms_p95"].difference == -60.0
     assert better["latency_ms_p95"].relative == pytest.approx(-2 / 3)
     assert better["category_brier"].outcome is None
+    labels = [change.outcome for name, change in better.items() if name.startswith("category_f1.")]
+    assert labels == [None] * len(labels) != [], "eight labels are eight chances to be wrong"
     assert (same["category_accuracy"].outcome, same["latency_ms_p95"].outcome) == (None, None)
     assert same["cost_usd_per_1k"].outcome == "worse"
     back = compare_runs([good, baseline]).candidates[0].against.changes
