@@ -69,15 +69,17 @@ def test_a_missing_figure_is_missing_on_either_side(runs: LoggedRuns, news: Labe
 
 
 def test_rows_that_differ_are_counted_and_only_common_ones_are_tested(runs: LoggedRuns, news: LabeledSet) -> None:
-    whole, first = runs.log(news, right=400), runs.log(part(news, 0, 250), right=250)
+    whole, first = runs.log(news, right=400), runs.log(part(news, 0, 250), right=200)
     last = runs.log(part(news, 250, 416), right=100)
     against_part = compare_runs([whole, first]).candidates[0].against
     assert against_part.rows.model_dump() == {"same_set": False, "common": 250, "baseline": 416, "candidate": 250}
     assert {one.rows for one in against_part.comparisons} == {250}
     assert "dataset" in against_part.changed
+    assert against_part.comparisons[0].verdict == "worse"
+    assert against_part.changes["category_accuracy"].outcome is None, "the figures are of different articles"
     apart = compare_runs([first, last]).candidates[0].against
     assert (apart.rows.common, apart.comparisons) == (0, ())
-    assert apart.changes["category_accuracy"].difference == pytest.approx(100 / 166 - 1)
+    assert apart.changes["category_accuracy"].difference == pytest.approx(100 / 166 - 200 / 250)
     assert apart.changes["category_accuracy"].outcome is None, "the intervals lie apart, but so do the articles"
 
 
