@@ -19,6 +19,7 @@ LOW, HIGH = "_ci_low", "_ci_high"
 DECIMALS = 12
 """Differences are rounded to so many, so that .94 - .95 is -.01."""
 QUALITY = (*(f"{task}_" for task in TASKS), "joint_", "unknown_rate")
+"""Figures of the answers: only the paired test says whether they are better, because rows and labels are many."""
 COUNTED = "cost_usd"
 CANDIDATE_FIELDS = ("provider", "model", "track", "model_hash", "config_hash", "code_hash", "prompt_hash")
 
@@ -116,12 +117,10 @@ def changes_between(
     baseline: RunBeside, other: RunBeside, rows: CommonRows, comparisons: Sequence[Comparison]
 ) -> dict[str, Change]:
     """The change of every figure that one of the two has."""
-    known: dict[str, Outcome] = {}
+    known: dict[str, Outcome] = dict.fromkeys(name for name in other.figures if name.startswith(QUALITY))
     if rows.all_common:
         known |= {f"{one.task}_accuracy": verdict_outcome(one) for one in comparisons}
-        known |= {f"{one.task}_macro_f1": interval_outcome(one) for one in comparisons}
-    else:  # quality on other articles says nothing about the candidates
-        known |= {name: None for name in other.figures if name.startswith(QUALITY)}
+        known |= {f"{one.task}_macro_f1": f1_outcome(one) for one in comparisons}
     return {
         name: change_of(name, baseline.figures.get(name), other.figures.get(name), known)
         for name in dict.fromkeys([*baseline.figures, *other.figures])
@@ -169,11 +168,11 @@ def verdict_outcome(comparison: Comparison) -> Outcome:
     return comparison.verdict if comparison.verdict in ("better", "worse") else None
 
 
-def interval_outcome(comparison: Comparison) -> Outcome:
-    """What the paired interval says about macro-F1."""
-    if comparison.macro_f1.low > 0:
-        return "better"
-    return "worse" if comparison.macro_f1.high < 0 else None
+def f1_outcome(comparison: Comparison) -> Outcome:
+    """The verdict on accuracy, which is adjusted over all candidates, where the interval of macro-F1 agrees with it."""
+    beyond = {"better": comparison.macro_f1.low > 0, "worse": comparison.macro_f1.high < 0}
+    outcome = verdict_outcome(comparison)
+    return outcome if outcome and beyond[outcome] else None
 
 
 def unpaired_outcome(

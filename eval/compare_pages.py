@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
@@ -19,56 +18,9 @@ from eval.compare_text import (
 )
 from eval.compared_runs import ComparedRun, ComparedRuns, GroupedRuns, RunBeside, RunGroup, Trend
 from eval.comparison import Comparison
+from eval.pages import FEW, Cell, Grid, Line, Page, headline, turned
 from eval.render import ENOUGH_ROWS, short
 from eval.trend import sparkline
-
-HEADLINE = (
-    *("category_accuracy", "category_macro_f1", "sentiment_accuracy", "sentiment_macro_f1", "joint_accuracy"),
-    *("unknown_rate", "error_rate", "latency_ms_p50", "latency_ms_p95", "cost_usd_per_1k"),
-)
-"""Figures that a terminal shows; pages have the others too."""
-FEW = ("category_accuracy", "sentiment_accuracy", "latency_ms_p95", "cost_usd_per_1k")
-"""Figures that fit where every run is a row."""
-MOST_COLUMNS = 4
-"""With more runs or groups than this, each is a row."""
-
-
-Tone = Literal["better", "worse", ""]
-
-
-class Line(NamedTuple):
-    """Something that is said about a run or a group."""
-
-    about: str
-    text: str
-
-
-class Cell(NamedTuple):
-    """One cell of a table."""
-
-    text: str
-    tone: Tone = ""
-
-
-class Grid(NamedTuple):
-    """A table; the first row and the first column are headings."""
-
-    caption: str
-    rows: tuple[tuple[Cell, ...], ...]
-
-
-class Page(NamedTuple):
-    """Lines first, what matters most on top; then tables."""
-
-    title: str
-    lines: tuple[Line, ...]
-    grids: tuple[Grid, ...]
-    details: tuple[Grid, ...] = ()
-    """Tables that a terminal has no room for."""
-    picture: str | None = None
-    """PNG, in base64."""
-    warns: bool = False
-    """Whether the lines say something that is not as it should be."""
 
 
 def comparison_page(compared: ComparedRuns) -> Page:
@@ -84,7 +36,7 @@ def comparison_page(compared: ComparedRuns) -> Page:
         lines=(
             *threshold_lines(compared),
             *partial_lines(runs),
-            *(line for run in compared.candidates for line in candidate_lines(run)),
+            *(line for run in compared.candidates for line in candidate_lines(compared.baseline, run)),
         ),
         grids=(*verdict_grids(compared.candidates), figures_grid(runs, shown, "Figures")),
         details=(figures_grid(runs, rest, "All other figures"),) if rest else (),
@@ -105,7 +57,7 @@ def partial_lines(runs: Sequence[RunBeside]) -> Iterator[Line]:
             yield Line(run_label(run), f"decides nothing, because it is partial: {run.partial}.")
 
 
-def candidate_lines(run: ComparedRun) -> Iterator[Line]:
+def candidate_lines(baseline: RunBeside, run: ComparedRun) -> Iterator[Line]:
     """What can be said about one candidate beside the baseline."""
     rows, label = run.against.rows, run_label(run)
     if not rows.all_common:
@@ -116,7 +68,8 @@ def candidate_lines(run: ComparedRun) -> Iterator[Line]:
         yield Line(label, Markup(f"no verdict, because {why}."))
     elif rows.common < ENOUGH_ROWS:
         yield Line(label, Markup(f"{rows.common} articles are too few to decide."))
-    yield Line(label, Markup(f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}."))
+    if run.agent == baseline.agent:
+        yield Line(label, Markup(f"changed since the baseline: {', '.join(run.against.changed) or 'nothing'}."))
 
 
 def verdict_grids(candidates: Sequence[ComparedRun]) -> list[Grid]:
@@ -168,16 +121,6 @@ def run_cells(run: RunBeside, names: Sequence[str]) -> tuple[Cell, ...]:
             for name, change in changes
         ),
     )
-
-
-def headline(subjects: int) -> Sequence[str]:
-    """Figures that a table of so many runs or groups has room for."""
-    return FEW if subjects > MOST_COLUMNS else HEADLINE
-
-
-def turned(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
-    """A table with a heading row, its rows made columns unless they are many."""
-    return tuple(rows) if len(rows) > MOST_COLUMNS + 1 else tuple(zip(*rows, strict=True))
 
 
 def started_cell(run: RunBeside) -> Cell:

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eval.compare_pages import Grid, Page
 from eval.console import out, print_wide
+from eval.pages import Grid, Page
 from eval.report.page import render_markdown, render_page
 from eval.report.text import MAX_INLINE_CHARS, cleaner, shortened
 

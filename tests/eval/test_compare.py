@@ -48,6 +48,8 @@ def test_better_and_worse_follow_the_direction_and_only_beyond_chance(runs: Logg
     assert better["latency_ms_p95"].difference == -60.0
     assert better["latency_ms_p95"].relative == pytest.approx(-2 / 3)
     assert better["category_brier"].outcome is None
+    labels = [change.outcome for name, change in better.items() if name.startswith("category_f1.")]
+    assert labels == [None] * len(labels) != [], "eight labels are eight chances to be wrong"
     assert (same["category_accuracy"].outcome, same["latency_ms_p95"].outcome) == (None, None)
     assert same["cost_usd_per_1k"].outcome == "worse"
     back = compare_runs([good, baseline]).candidates[0].against.changes
@@ -67,15 +69,17 @@ def test_a_missing_figure_is_missing_on_either_side(runs: LoggedRuns, news: Labe
 
 
 def test_rows_that_differ_are_counted_and_only_common_ones_are_tested(runs: LoggedRuns, news: LabeledSet) -> None:
-    whole, first = runs.log(news, right=400), runs.log(part(news, 0, 250), right=250)
+    whole, first = runs.log(news, right=400), runs.log(part(news, 0, 250), right=200)
     last = runs.log(part(news, 250, 416), right=100)
     against_part = compare_runs([whole, first]).candidates[0].against
     assert against_part.rows.model_dump() == {"same_set": False, "common": 250, "baseline": 416, "candidate": 250}
     assert {one.rows for one in against_part.comparisons} == {250}
     assert "dataset" in against_part.changed
+    assert against_part.comparisons[0].verdict == "worse"
+    assert against_part.changes["category_accuracy"].outcome is None, "the figures are of different articles"
     apart = compare_runs([first, last]).candidates[0].against
     assert (apart.rows.common, apart.comparisons) == (0, ())
-    assert apart.changes["category_accuracy"].difference == pytest.approx(100 / 166 - 1)
+    assert apart.changes["category_accuracy"].difference == pytest.approx(100 / 166 - 200 / 250)
     assert apart.changes["category_accuracy"].outcome is None, "the intervals lie apart, but so do the articles"
 
 
