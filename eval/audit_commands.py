@@ -139,11 +139,15 @@ def show(found: Audit) -> None:
         out.print(f"Confident learning estimates {errors:.0f} wrong {task} labels.")
     if len(found.ranking) > 1:
         changes = "changes" if found.ranking_changes else "stays the same"
-        out.print(f"Without the suspects the ranking by {found.ranked_by} accuracy {changes}:")
+        out.print(
+            f"Without the labels that most of them contradict, the ranking by {found.ranked_by} accuracy {changes}:"
+        )
         for rank in found.ranking:
             without = "-" if rank.accuracy_without is None else f"{rank.accuracy_without:.3f} ({rank.rank_without})"
             out.print(printable(f"  {rank.name}: {rank.accuracy:.3f} ({rank.rank}), without {without}"), soft_wrap=True)
-    out.print("Candidates can be wrong together: a person judges. Without suspects all look better.", soft_wrap=True)
+    out.print(
+        "Candidates can be wrong together, so a person judges; without those labels all look better.", soft_wrap=True
+    )
 
 
 def _title(found: Audit) -> str:
