@@ -13,7 +13,11 @@ UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
+<<<<<<< HEAD
 	test-connection list-models redteam decide audit serve status ui test lint format bench bench-providers litellm lock clean
+=======
+	test-connection list-models redteam serve status ui test lint format bench bench-providers bench-statistics litellm lock clean
+>>>>>>> wt-stats
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -91,6 +95,9 @@ bench: $(STAMP) ## Measure speed (ratios in one run, one core)
 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
+
+bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
+	$(BIN)/python bench/error_rates.py
 
 litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environment of its own
 	$(BIN)/python tests/litellm_proof.py

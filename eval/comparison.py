@@ -210,7 +210,7 @@ def _detectable_among(comparisons: int, one: Comparison) -> float:
     discordance = (one.only_baseline_right + one.only_candidate_right) / one.rows
     before = smallest_detectable(one.rows, discordance, ALPHA / one.comparisons)
     after = smallest_detectable(one.rows, discordance, ALPHA / comparisons)
-    return min(1.0, one.smallest_detectable * after / before)
+    return min(1.0, one.smallest_detectable * (after / before))
 
 
 def _class_differences(outcome: TaskOutcome, wins: Integers) -> tuple[ClassDifference, ...]:

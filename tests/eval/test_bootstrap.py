@@ -39,16 +39,17 @@ def test_stories_are_drawn_whole() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
-def test_percentiles_of_a_resample_are_numpys(values: list[int]) -> None:
-    found = resampled_percentiles(np.array(values, dtype=float), (0, 50, 95, 100), None)
+def test_percentiles_of_a_resample_of_stories_are_numpys(values: list[int]) -> None:
+    found = resampled_percentiles(np.array(values, dtype=float), (0, 50, 95, 100), np.arange(len(values)))
     rng = np.random.default_rng(SEED)
     for row in found[:50]:
         sample = np.array(values)[rng.integers(0, len(values), len(values))]
         assert row == pytest.approx(np.percentile(sample, (0, 50, 95, 100)), abs=1e-9)
 
 
-@pytest.mark.parametrize("percent", [50, 95, 99])
-def test_resampled_percentiles_are_distributed_as_those_of_scipy(percent: int) -> None:
+@pytest.mark.parametrize("stories", [None, np.arange(400)], ids=["articles", "stories"])
+@pytest.mark.parametrize("percent", [0, 50, 95, 99, 100])
+def test_resampled_percentiles_are_distributed_as_those_of_scipy(percent: int, stories: np.ndarray | None) -> None:
     """Two samples of 2,000 that differ by Monte Carlo error alone: Kolmogorov and Smirnov's p is above .001."""
     values = np.random.default_rng(5).lognormal(6, 0.5, 400)
     expected = bootstrap(
@@ -58,7 +59,7 @@ def test_resampled_percentiles_are_distributed_as_those_of_scipy(percent: int) -
         method="percentile",
         rng=np.random.default_rng(11),
     )
-    found = resampled_percentiles(values, (percent,), None)[:, 0]
+    found = resampled_percentiles(values, (percent,), stories)[:, 0]
     assert ks_2samp(found, expected.bootstrap_distribution).pvalue > 0.001
 
 
@@ -83,7 +84,7 @@ def test_a_hundred_thousand_articles_take_little_memory() -> None:
     given_stories = TaskOutcome("category", tuple("abcdefgh"), gold, predicted, None, rng.integers(0, 30_000, 100_000))
     tracemalloc.start()
     resampled_confusions(given_stories)
-    resampled_percentiles(rng.random(100_000), (50, 95, 99), None)
+    resampled_percentiles(rng.random(100_000), (50, 95, 99), given_stories.stories)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6
