@@ -13,11 +13,8 @@ UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-<<<<<<< HEAD
-	test-connection list-models redteam decide audit serve status ui test lint format bench bench-providers litellm lock clean
-=======
-	test-connection list-models redteam serve status ui test lint format bench bench-providers bench-statistics litellm lock clean
->>>>>>> wt-stats
+	test-connection list-models redteam decide audit serve status ui test lint format bench bench-providers \
+	bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
