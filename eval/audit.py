@@ -1,7 +1,8 @@
 """Gold labels that look wrong, because candidates agree on another one or a model is confident of it.
 
 A suspect is for a person to judge: candidates can be wrong together, and a set from which they were taken out flatters
-all of them. So they are only taken out to see whether the order of the candidates hangs on them.
+all of them. So they are only taken out to see whether the order of the candidates hangs on them, and only those that
+most candidates contradict: what one model alone suspects would flatter that one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ class Suspect(BaseModel):
 
 
 class Rank(BaseModel):
-    """How a candidate does with and without the suspects of the task that ranks; equal accuracies share a rank."""
+    """How a candidate does with and without the labels that most candidates contradict; equal ones share a rank."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +54,7 @@ class Rank(BaseModel):
     name: str
     accuracy: float
     accuracy_without: float | None
-    """None where every article is suspect."""
+    """None where that is every article."""
     rank: int
     rank_without: int | None
 
@@ -71,7 +72,7 @@ class Audit(BaseModel):
     ranked_by: Task
     ranking: tuple[Rank, ...]
     ranking_changes: bool
-    """Whether some candidate has another rank without the suspects."""
+    """Whether some candidate has another rank without the labels that most candidates contradict."""
 
 
 class Candidate(NamedTuple):
@@ -106,7 +107,7 @@ def audit(dataset: DatasetRecord, candidates: Sequence[Candidate], probabilities
         if estimate is not None:
             estimates[task] = estimate
     ranked_by = tasks[0]
-    taken_out = frames[0].index.isin([suspect.id for suspect in suspects[ranked_by]])
+    taken_out = frames[0].index.isin([one.id for one in suspects[ranked_by] if "candidates agree" in one.reasons])
     ranking = _ranking(ranked_by, candidates, frames, taken_out)
     found = sorted((one for task in tasks for one in suspects[task]), key=_strength)
     return Audit(

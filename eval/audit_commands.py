@@ -137,13 +137,21 @@ def show(found: Audit) -> None:
         out.print(f"... and {len(found.suspects) - SHOWN:,} more.")
     for task, errors in found.estimated_errors.items():
         out.print(f"Confident learning estimates {errors:.0f} wrong {task} labels.")
-    if len(found.ranking) > 1:
-        changes = "changes" if found.ranking_changes else "stays the same"
-        out.print(f"Without the suspects the ranking by {found.ranked_by} accuracy {changes}:")
-        for rank in found.ranking:
-            without = "-" if rank.accuracy_without is None else f"{rank.accuracy_without:.3f} ({rank.rank_without})"
-            out.print(printable(f"  {rank.name}: {rank.accuracy:.3f} ({rank.rank}), without {without}"), soft_wrap=True)
-    out.print("Candidates can be wrong together: a person judges. Without suspects all look better.", soft_wrap=True)
+    for line in ranking_lines(found):
+        out.print(printable(line), soft_wrap=True)
+    out.print("Candidates can be wrong together, so a person judges; without those labels all look better.")
+
+
+def ranking_lines(found: Audit) -> list[str]:
+    """Whether the order of the candidates hangs on the suspects, a line each; none for a single candidate."""
+    if len(found.ranking) < 2:
+        return []
+    changes = "changes" if found.ranking_changes else "stays the same"
+    lines = [f"Without the labels that most of them contradict, the ranking by {found.ranked_by} accuracy {changes}:"]
+    for rank in found.ranking:
+        without = "-" if rank.accuracy_without is None else f"{rank.accuracy_without:.3f} ({rank.rank_without})"
+        lines.append(f"  {rank.name}: {rank.accuracy:.3f} ({rank.rank}), without {without}")
+    return lines
 
 
 def _title(found: Audit) -> str:

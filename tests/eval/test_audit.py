@@ -85,7 +85,7 @@ def test_the_ranking_with_and_without_the_suspects() -> None:
     assert ranks == {"claude": (1, 4), "gpt": (2, 1), "gemini": (2, 1), "llama": (2, 1)}
     assert found["ranking_changes"] is True
     shown = audit("--out", "other.csv")
-    assert "ranking by category accuracy changes" in shown.output
+    assert "by category accuracy changes" in shown.output
     assert "claude: 0.933 (1), without 0.926 (4)" in shown.output
 
 
@@ -97,6 +97,17 @@ def test_the_local_model_alone_is_heard_by_its_probabilities() -> None:
     [suspect] = found["suspects"]  # type: ignore[misc]
     assert (suspect["id"], suspect["confidence"], suspect["reasons"]) == ("a4", 0.9, ["confident learning"])
     assert found["estimated_errors"] == {"category": pytest.approx(1.0)}
+    assert found["ranking_changes"] is False
+
+
+def test_what_one_model_alone_suspects_does_not_lift_that_model() -> None:
+    gold = gold_labels(ROWS)
+    said = with_mistakes(gold, [4, 5, 6])
+    log_run("linear", "local", said, probabilities=sure_of(said))
+    log_run("gpt", "external", with_mistakes(gold, [9]))
+    log_run("claude", "external", with_mistakes(gold, [10, 11]))
+    found = found_by()
+    assert {one["id"] for one in found["suspects"]} == {"a4", "a5", "a6"}  # type: ignore[attr-defined,index]
     assert found["ranking_changes"] is False
 
 

@@ -71,6 +71,14 @@ def test_the_upper_bound_decides_and_not_the_difference_then_accuracy_does() -> 
     assert f"About {without.more_articles:,} more labelled articles would settle it." in decision_lines(without)
 
 
+def test_several_chances_to_be_close_enough_widen_the_bound() -> None:
+    """2.75 points with an upper end of 4.86 are within 5 alone, and not as one of three that are tried."""
+    external = log("gpt", "external", range(20), usd_per_1k=0.08)
+    tried = [log(f"inside{number}", "internal", range(31), usd_per_1k=0.01) for number in range(3)]
+    assert decided(external.run_id, tried[0].run_id).rules_fired == ("cheaper_inside",)
+    assert outcome(decided(), "cheaper_inside") == "open"
+
+
 def test_a_small_saving_is_none() -> None:
     external = log("gpt", "external", range(20), usd_per_1k=0.08)
     log("llama", "internal", range(38, 60), usd_per_1k=0.04)
@@ -120,7 +128,7 @@ def test_the_most_accurate_must_fit_the_budget_and_have_a_cost() -> None:
 
 def test_of_equally_accurate_ones_the_cheapest_is_taken() -> None:
     log("gpt", "external", range(20), usd_per_1k=0.3)
-    cheap = log("claude", "external", range(1, 21), usd_per_1k=0.2)
+    cheap = log("claude", "external", range(21), usd_per_1k=0.2)
     found = decided()
     assert found.chosen == cheap.run_id
     assert "cheapest of 2 equal ones" in found.reason
