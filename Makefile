@@ -13,7 +13,8 @@ UI_PORT ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models compare decide audit redteam serve status ui test lint format bench bench-providers bench-statistics litellm lock clean
+	test-connection list-models evaluate-all compare decide audit redteam serve status ui test lint format bench \
+	bench-providers bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -53,6 +54,9 @@ test-connection: doctor
 
 list-models: $(STAMP) ## The models that the endpoints offer
 	$(BIN)/news-classifier models
+
+evaluate-all: $(STAMP) ## Evaluate every candidate whose key is there, one report, one decision; registers nothing
+	$(BIN)/news-classifier eval all --data $(DATA)
 
 compare: $(STAMP) ## Runs side by side; the newest of each candidate (RUNS=)
 	$(BIN)/news-classifier eval compare $(RUNS)

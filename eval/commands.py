@@ -140,6 +140,11 @@ def evaluate_candidate(
         )
 
 
+def say_left_out(name: str, reason: str) -> None:
+    """Say which candidate cannot be asked, and why."""
+    err.print(f"Left out: {name}. {reason}", soft_wrap=True)
+
+
 def warn_of_retirement(config: AgentConfig) -> None:
     """Say that a model is near its end, or past it."""
     retirement = retirement_of(config)
@@ -152,6 +157,7 @@ def warn_of_retirement(config: AgentConfig) -> None:
     "eval",
     cls=Group,
     lazy={
+        "all": "eval.all_commands:all_command",
         "audit": "eval.audit_commands:audit_command",
         "compare": "eval.compare_commands:compare_command",
         "decide": "eval.decide_commands:decide_command",
