@@ -6,8 +6,8 @@ Articles are made up from a known truth: both models are right, one of them alon
 is known which verdicts are wrong. `better` at equal models may be at most 2.5 % (half of the two-sided 5 %), which is
 3.7 % with the Monte Carlo error of 2,000 simulations; a false tie at most 5 %, so 6.7 %. "Higher accuracy wins" is
 wrong where the candidate, which is no better, got more articles right. Equal models and ties are compared by the whole
-of `eval.comparison.compare`; elsewhere its test, adjustment and `verdict_of` are called on counts, and that these agree
-with it is checked as well. Exit code 1 where a bound is broken.
+of `eval.statistics.comparison.compare`; elsewhere its test, Holm and `verdict_of` are called on counts. That they
+agree with it is checked as well. Exit code 1 where a bound is broken.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from eval.comparison import Difference, Verdict, compare, verdict_of
 from eval.outcomes import TaskOutcome
-from eval.paired_tests import holm, mcnemar, sign_flip
-from eval.power import power_of
+from eval.statistics.comparison import Difference, Verdict, compare, verdict_of
+from eval.statistics.paired_tests import holm, mcnemar, sign_flip
+from eval.statistics.power import power_of
 
 LABELS = tuple("abcdefgh")
 ACCURACY = 0.9

@@ -8,10 +8,10 @@ import click
 from agent.errors import ConfigError, EvaluationError, NewsClassifierError
 from agent.settings import read_settings
 from eval.commands import RunOptions, evaluate_candidate, run_options, say_left_out
-from eval.compare_render import print_page
+from eval.compare.render import print_page
 from eval.console import err, json_option, out, path_option, print_json
-from eval.decision import Decision, decide
-from eval.decision_config import DECISION_FILE, DecisionConfig
+from eval.decision.config import DECISION_FILE, DecisionConfig
+from eval.decision.decide import Decision, decide
 from eval.evaluation import LoggedEvaluation
 from eval.overview import overview_page, write_overview
 from eval.runnable import runnable_candidates

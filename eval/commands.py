@@ -158,9 +158,9 @@ def warn_of_retirement(config: AgentConfig) -> None:
     cls=Group,
     lazy={
         "all": "eval.all_commands:all_command",
-        "audit": "eval.audit_commands:audit_command",
-        "compare": "eval.compare_commands:compare_command",
-        "decide": "eval.decide_commands:decide_command",
+        "audit": "eval.audit.commands:audit_command",
+        "compare": "eval.compare.commands:compare_command",
+        "decide": "eval.decision.commands:decide_command",
         "journal": "eval.journal_commands:journal_command",
         "redteam": "eval.redteam_commands:redteam_command",
         "reproduce": "eval.reproduce_commands:reproduce_command",

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from eval.compare import compare_runs
-from eval.compare_pages import Cell, Grid, Line, Page, comparison_page
-from eval.compare_render import html_page, markdown_page
-from eval.decision import Decision
-from eval.decision_view import decision_lines, decision_rows
+from eval.compare.compare import compare_runs
+from eval.compare.comparison_page import comparison_page
+from eval.compare.pages import Cell, Grid, Line, Page
+from eval.compare.render import html_page, markdown_page
+from eval.decision.decide import Decision
+from eval.decision.view import decision_lines, decision_rows
 from eval.evaluation import LoggedEvaluation
 
 HTML_FILE, MARKDOWN_FILE, DECISION_FILE = "report.html", "report.md", "decision.json"
