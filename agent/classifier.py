@@ -26,6 +26,10 @@ class Classifier:
         """Load what the provider needs now rather than at the first article. Raises as `create_provider` does."""
         self._provider()
 
+    def release(self) -> None:
+        """Free what the provider holds until it is needed again."""
+        self._created = None
+
     def open(self) -> None:
         """Find in the environment what is needed, too. Raises ConfigError."""
         self._provider().open()

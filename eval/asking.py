@@ -1,14 +1,14 @@
 """Asks a target about every article of a labelled set, as often as is wanted, while something else may be done."""
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import CancelledError
 
 from agent.errors import ProviderError
 from agent.providers import Pace
 from agent.records import Classification
+from eval.columns import Predictions
 from eval.labeled_set import LabeledSet
-from eval.outcomes import Answer, Prediction
+from eval.outcomes import Answer
 from eval.progress import Progress, Watch, nobody
 from eval.spool import Spool
 from eval.targets import Target
@@ -44,7 +44,7 @@ class Asking:
     ) -> None:
         self._target, self._dataset, self._pace = target, dataset, pace
         self._spool, self._watch = spool, watch
-        self._answers: list[dict[int, Answer]] = [{} for _ in range(repeats)]
+        self._passes = [Predictions(dataset.rows, target.config.labels) for _ in range(repeats)]
         self._seen = Progress(0, repeats * len(dataset.rows), 0, 0, 0, 0, 0.0)
         self._refused_in_a_row = 0
         self._error: BaseException | None = None
@@ -55,13 +55,10 @@ class Asking:
         self._thread = threading.Thread(target=self._run, name="news-classifier-asking", daemon=True)
         self._thread.start()
 
-    def check(self) -> None:
-        """Raise what has ended it already, if anything has."""
-        if self._error:
-            raise self._error
-
-    def wait(self) -> list[list[Prediction]]:
+    def wait(self) -> list[Predictions]:
         """The predictions of each time, in the order of the rows; those that nobody was asked about are left out.
+
+        What was asked is closed then.
 
         Raises:
             ProviderError: what one answer says is wrong for all of them, or there is no answer at all.
@@ -71,13 +68,14 @@ class Asking:
             self._thread.join()
         else:
             self._run()
-        self.check()
+        if self._error:
+            raise self._error
+        self._target.close()
         return self.predictions()
 
-    def predictions(self) -> list[list[Prediction]]:
-        """What was answered so far."""
-        rows = self._dataset.rows
-        return [[Prediction(rows[index], got[index]) for index in sorted(got)] for got in self._answers]
+    def predictions(self) -> list[Predictions]:
+        """What was answered so far, of each time."""
+        return self._passes
 
     @property
     def unasked(self) -> int:
@@ -94,11 +92,11 @@ class Asking:
     def _run(self) -> None:
         try:
             articles = [row.article for row in self._dataset.rows]
-            for repeat, got in enumerate(self._answers):
+            for repeat, got in enumerate(self._passes):
                 for index, record in self._target.classify(articles, self._pace._replace(repeat=repeat)):
                     self._take(repeat, got, index, record)
-                if not got or all(answer.error for answer in got.values()):
-                    self._explain_nothing(list(got.values()))
+                if nothing_in(got):
+                    self._explain_nothing(got)
                 if self._pace.budget and self._pace.budget.is_spent:
                     return
         except BaseException as error:
@@ -106,23 +104,28 @@ class Asking:
                 raise
             self._error = self._error or error
 
-    def _take(self, repeat: int, got: dict[int, Answer], index: int, record: Classification) -> None:
+    def _take(self, repeat: int, got: Predictions, index: int, record: Classification) -> None:
         if self._spool and repeat == 0:
             self._spool.keep(index, record)
-        answer = got[index] = Answer.of(record, self._target.config.labels)
+        answer = Answer.of(record, self._target.config.labels)
+        got.put(index, answer)
         self._seen = after(self._seen, answer, self._pace.slots.in_use if self._pace.slots else 0)
         self._watch(self._seen)
         ended = answer.error is not None and answer.error.type in FOR_ALL
         self._refused_in_a_row = self._refused_in_a_row + 1 if ended else 0
-        nothing_yet = all(known.error for known in got.values()) if ended else False
-        if answer.error and ended and (nothing_yet or self._refused_in_a_row >= ENOUGH_REFUSALS):
+        if answer.error and ended and (nothing_in(got) or self._refused_in_a_row >= ENOUGH_REFUSALS):
             raise ProviderError(answer.error.message)
 
-    def _explain_nothing(self, answers: Sequence[Answer]) -> None:
-        if not answers:
+    def _explain_nothing(self, got: Predictions) -> None:
+        if not got:
             raise ProviderError("The budget does not allow a single call. Raise --max-usd.")
-        first = answers[0].error
-        raise ProviderError(f"None of {len(answers):,} articles was answered. The first: {first and first.message}")
+        first = got[0].answer.error
+        raise ProviderError(f"None of {len(got):,} articles was answered. The first: {first and first.message}")
+
+
+def nothing_in(predictions: Predictions) -> bool:
+    """Whether no article has got labels."""
+    return all(prediction.answer.error for prediction in predictions)
 
 
 def after(seen: Progress, answer: Answer, in_flight: int) -> Progress:

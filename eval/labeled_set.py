@@ -74,7 +74,8 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
             f"{path} has neither 'category' nor 'sentiment'. Add labels, or map columns with --map category=COLUMN."
         )
     allowed = labels.by_task
-    rows = tuple(_parse_row(path, row, present, allowed) for row in raw)
+    golds: dict[tuple[str, ...], Mapping[Task, str]] = {}  # one for all rows with the same labels: rows are many
+    rows = tuple(_parse_row(path, row, present, allowed, golds) for row in raw)
     _refuse_duplicates(path, raw, rows)
     return LabeledSet(path, rows, fingerprint(rows))
 
@@ -127,7 +128,13 @@ def by_field(values: Mapping[str, object], columns: Mapping[str, str]) -> dict[s
     return {field: value for field, value in found.items() if value is not None and (value != "" or field in TEXTS)}
 
 
-def _parse_row(path: Path, row: Row, present: Sequence[str], allowed: Mapping[Task, tuple[str, ...]]) -> LabeledArticle:
+def _parse_row(
+    path: Path,
+    row: Row,
+    present: Sequence[str],
+    allowed: Mapping[Task, tuple[str, ...]],
+    golds: dict[tuple[str, ...], Mapping[Task, str]],
+) -> LabeledArticle:
     for field in ("id", *present):
         if field not in row.values and field not in ("story_id", "published_at", "hard"):
             raise DataError(
@@ -148,8 +155,9 @@ def _parse_row(path: Path, row: Row, present: Sequence[str], allowed: Mapping[Ta
     story, published = (
         str(row.values[field]) if field in row.values else None for field in ("story_id", "published_at")
     )
+    hard = row.values.get("hard") in (True, "true", "True", "1", 1)
     return LabeledArticle(
-        str(article.id), article, gold, story, published, row.values.get("hard") in (True, "true", "True", "1", 1)
+        str(article.id), article, golds.setdefault(tuple(gold.values()), gold), story, published, hard
     )
 
 

@@ -16,7 +16,7 @@ from agent.config import AgentConfig
 from agent.fingerprint import PACKAGE, code_hash
 from agent.local_model import model_files
 from agent.providers.databricks import GATEWAY_MODELS
-from agent.responses_agent import LOCAL_MODEL
+from agent.responses_agent import LOCAL_MODEL, NewsClassifierAgent
 from eval.prompts import prompt_uri
 from eval.targets import CODE_HASH
 
@@ -62,6 +62,7 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             resources=databricks_resources(config),
             metadata={CODE_HASH: code_hash(package)},
         )
+        NewsClassifierAgent.loaded = None  # MLflow loads it to try it; what it loaded is not needed any more
         return logged
 
 

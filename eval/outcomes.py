@@ -62,6 +62,14 @@ class Answer(NamedTuple):
             record.error,
         )
 
+    def label(self, task: Task) -> str | None:
+        """The label of a task."""
+        return self.category if task == "category" else self.sentiment
+
+    def probabilities(self, task: Task) -> tuple[float, ...] | None:
+        """The probabilities of a task, in the order of its labels."""
+        return self.category_probabilities if task == "category" else self.sentiment_probabilities
+
 
 class Prediction(NamedTuple):
     """One labelled article with the answer that it got."""
@@ -71,11 +79,11 @@ class Prediction(NamedTuple):
 
     def label(self, task: Task) -> str | None:
         """The predicted label of a task."""
-        return self.answer.category if task == "category" else self.answer.sentiment
+        return self.answer.label(task)
 
     def probabilities(self, task: Task) -> tuple[float, ...] | None:
         """The predicted probabilities of a task, in the order of its labels."""
-        return self.answer.category_probabilities if task == "category" else self.answer.sentiment_probabilities
+        return self.answer.probabilities(task)
 
 
 class TaskOutcome(NamedTuple):

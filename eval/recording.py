@@ -15,11 +15,11 @@ import mlflow
 from agent.config import AgentConfig
 from agent.fingerprint import config_hash
 from eval.asking import Asking
+from eval.columns import Predictions
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
 from eval.metrics import answers, flatten
-from eval.outcomes import Prediction
 from eval.prompts import register_prompt
 from eval.results import Measured, Origin, measure, paid, write_results
 from eval.spool import Spool
@@ -64,7 +64,7 @@ def put_on_record(
     return record
 
 
-def answers_of(asking: Asking, tracker: Tracker) -> list[list[Prediction]]:
+def answers_of(asking: Asking, tracker: Tracker) -> list[Predictions]:
     """The answers; when they end early, what they cost is logged before the error goes on."""
     try:
         return asking.wait()

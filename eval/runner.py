@@ -1,6 +1,6 @@
 """Evaluates one target on a labelled set: asks, measures, and puts everything on record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +87,7 @@ def predict(
     concurrency: int | None = None,
     journal: Path | None = JOURNAL_FILE,
     watch: Watch = nobody,
-) -> list[Prediction]:
+) -> Sequence[Prediction]:
     """Ask about every article and log nothing. Raises as `evaluate` does."""
     with ExitStack() as ended:
         target = ended.enter_context(opened(config))

@@ -37,6 +37,7 @@ class Target(NamedTuple):
     stop: Callable[[], None]
     """Ends the work of `classify` from another thread."""
     close: Callable[[], None]
+    """Frees what answering needed; doing it twice is allowed."""
 
     @classmethod
     def of(cls, config: AgentConfig) -> Self:
@@ -49,7 +50,7 @@ class Target(NamedTuple):
         classifier = Classifier(config)
         classifier.open()
         if config.prompt is None:
-            return cls(config, code_hash(), None, classifier.classify, lambda: None, lambda: None)
+            return cls(config, code_hash(), None, classifier.classify, lambda: None, classifier.release)
         process = IsolatedCandidate(config)
         return cls(config, code_hash(), None, process.classify_at, process.stop, process.close)
 
