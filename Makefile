@@ -14,7 +14,8 @@ LAB ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models compare decide audit redteam serve status ui notebook test lint format bench bench-providers litellm lock clean
+	test-connection list-models evaluate-all compare decide audit redteam serve status ui notebook test lint format bench \
+	bench-providers bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -54,6 +55,9 @@ test-connection: doctor
 
 list-models: $(STAMP) ## The models that the endpoints offer
 	$(BIN)/news-classifier models
+
+evaluate-all: $(STAMP) ## Evaluate every candidate whose key is there, one report, one decision; registers nothing
+	$(BIN)/news-classifier eval all --data $(DATA)
 
 compare: $(STAMP) ## Runs side by side; the newest of each candidate (RUNS=)
 	$(BIN)/news-classifier eval compare $(RUNS)
@@ -100,6 +104,9 @@ bench: $(STAMP) ## Measure speed (ratios in one run, one core)
 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
+
+bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
+	$(BIN)/python bench/error_rates.py
 
 litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environment of its own
 	$(BIN)/python tests/litellm_proof.py

@@ -140,6 +140,11 @@ def evaluate_candidate(
         )
 
 
+def say_left_out(name: str, reason: str) -> None:
+    """Say which candidate cannot be asked, and why."""
+    err.print(f"Left out: {name}. {reason}", soft_wrap=True)
+
+
 def warn_of_retirement(config: AgentConfig) -> None:
     """Say that a model is near its end, or past it."""
     retirement = retirement_of(config)
@@ -152,9 +157,10 @@ def warn_of_retirement(config: AgentConfig) -> None:
     "eval",
     cls=Group,
     lazy={
-        "audit": "eval.audit_commands:audit_command",
-        "compare": "eval.compare_commands:compare_command",
-        "decide": "eval.decide_commands:decide_command",
+        "all": "eval.all_commands:all_command",
+        "audit": "eval.audit.commands:audit_command",
+        "compare": "eval.compare.commands:compare_command",
+        "decide": "eval.decision.commands:decide_command",
         "journal": "eval.journal_commands:journal_command",
         "redteam": "eval.redteam_commands:redteam_command",
         "reproduce": "eval.reproduce_commands:reproduce_command",

@@ -10,8 +10,8 @@ import pandas as pd
 from agent.labels import TASKS, UNKNOWN
 from agent.redaction import redact, redact_value
 from eval.charts import draw_confusion, draw_curves
+from eval.metrics.scores import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
-from eval.scores import averages, label_scores
 
 COLUMNS = (
     *("id", "title", "article_hash", "story_id"),

@@ -16,7 +16,6 @@ from agent.fingerprint import code_hash
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
 from agent.redaction import redact
 from eval.files import inert
-from eval.intervals import wilson
 from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.metrics import flatten
 from eval.metrics.figure import Figure
@@ -26,6 +25,7 @@ from eval.prompts import register_prompt
 from eval.recording import log_what_runs
 from eval.rows import read_rows
 from eval.runner import predict
+from eval.statistics.intervals import wilson
 from eval.tracking import experiment_name, run_name, tracked_run
 
 CLEAN_COLUMNS = {"title": "clean_title", "content": "clean_content"}

@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.errors import DataError
 from agent.labels import LabelSet
-from eval.comparison import Comparison, compare
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet, load_labeled_set
-from eval.pairs import paired_outcomes
 from eval.progress import Watch, nobody
 from eval.runner import evaluate
 from eval.runs import load_evaluation, load_predictions
+from eval.statistics.comparison import Comparison, compare
+from eval.statistics.pairs import paired_outcomes
 from eval.tracking import git_commit
 
 

@@ -13,8 +13,8 @@ from eval.files import write_files, write_repeats
 from eval.labeled_set import LabeledSet
 from eval.metrics import all_figures, cost, flatten, tokens
 from eval.metrics.figure import Figure
+from eval.metrics.repeats import repeat_figures
 from eval.outcomes import Prediction, TaskOutcome, task_outcomes
-from eval.repeats import repeat_figures
 from eval.report import HTML_FILE, MARKDOWN_FILE, Report, write_report
 from eval.spool import Spool
 from eval.tracking import git_commit

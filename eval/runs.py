@@ -1,9 +1,12 @@
 """Evaluations that were logged earlier, read back: their records, and what was predicted for which article."""
 
-from typing import get_args
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple, Self, get_args
 
 import mlflow
 import pandas as pd
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import ValidationError
@@ -19,7 +22,38 @@ PREDICTION_COLUMNS = (
     *("article_hash", "story_id", "gold_category", "predicted_category", "gold_sentiment", "predicted_sentiment"),
 )
 """What pairs are made of."""
+PAGE = 50
 ADVICE = "Give the id that 'news-classifier eval run' printed"
+
+
+class LoggedRun(NamedTuple):
+    """An evaluation as MLflow lists it, without its files."""
+
+    run_id: str
+    agent: str
+    """Name of the candidate."""
+    digest: str
+    """Of the labelled set."""
+    rows: int
+    """Articles of the labelled set."""
+    started_at: datetime
+    tags: Mapping[str, str]
+    """With track, provider and model, and those of one's own."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every article was asked about."""
+        return self.tags.get(COMPLETE_TAG) == COMPLETE
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """What MLflow says of a run; where `mlflow run` had taken the name of a parameter, its other name counts."""
+        params = run.data.params
+        agent, digest, rows = (
+            params.get(f"resolved.{name}") or params.get(name, "") for name in ("agent", "dataset_digest", "articles")
+        )
+        started_at = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+        return cls(run.info.run_id, agent, digest, int(rows) if rows.isdecimal() else 0, started_at, run.data.tags)
 
 
 def load_evaluation(run_id: str) -> LoggedEvaluation:
@@ -49,10 +83,10 @@ def whole_evaluation(run_id: str | None = None) -> LoggedEvaluation:
         DataError: there is none, or it is partial.
     """
     if run_id is None:
-        newest = newest_runs(1)
-        if not newest:
+        newest = next((run for run in logged_runs() if run.is_whole), None)
+        if newest is None:
             raise DataError("There is no complete evaluation yet. Evaluate first: news-classifier eval run.")
-        run_id = newest[0]
+        run_id = newest.run_id
     found = load_evaluation(run_id)
     if found.partial:
         raise DataError(
@@ -61,26 +95,25 @@ def whole_evaluation(run_id: str | None = None) -> LoggedEvaluation:
     return found
 
 
-def newest_runs(limit: int, agent: str | None = None, *, partial: bool = False) -> list[str]:
-    """Ids of the newest evaluations of all tracks, newest first.
-
-    Args:
-        limit: How many at most.
-        agent: Only those of the candidate of this name.
-        partial: Whether partial ones count.
-    """
-    names = list(dict.fromkeys(experiment_name(track) for track in get_args(Track)))
-    wanted = [f"tags.{COMPLETE_TAG} LIKE '%'" if partial else f"tags.{COMPLETE_TAG} = '{COMPLETE}'"]
-    if agent is not None:
-        wanted.append(f"params.agent = {quoted(agent)}")
-    runs = mlflow.search_runs(
-        experiment_names=names,
-        filter_string=" AND ".join(wanted),
-        order_by=["start_time DESC"],
-        max_results=limit,
-        output_format="list",
-    )
-    return [run.info.run_id for run in runs]
+def logged_runs() -> Iterator[LoggedRun]:
+    """All evaluations of all tracks, whole and partial, newest first."""
+    client = MlflowClient()
+    names = dict.fromkeys(experiment_name(track) for track in get_args(Track))
+    found = [client.get_experiment_by_name(name) for name in names]
+    experiments = [one.experiment_id for one in found if one and one.lifecycle_stage == LifecycleStage.ACTIVE]
+    token: str | None = None
+    while experiments:
+        page = client.search_runs(
+            experiments,
+            f"tags.{COMPLETE_TAG} LIKE '%'",
+            max_results=PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        yield from map(LoggedRun.of, page)
+        token = page.token
+        if not token:
+            return
 
 
 def load_predictions(run_id: str) -> pd.DataFrame:
@@ -99,10 +132,3 @@ def load_predictions(run_id: str) -> pd.DataFrame:
         return found
     except (MlflowException, OSError, ValueError) as err:
         raise DataError(f"Run {run_id!r} has no {PREDICTIONS_FILE} that can be read: {err}. Evaluate again.") from err
-
-
-def quoted(text: str) -> str:
-    """A value as MLflow's search language writes it. Raises DataError for one that it cannot say."""
-    if "'" in text or "\\" in text:
-        raise DataError(f"{text!r} is no name of a candidate; it holds a quotation mark or a backslash. Correct it.")
-    return f"'{text}'"

@@ -80,7 +80,14 @@ def upload(folder: Path) -> EvaluationRecord:
     with tracked_run(experiment_name(config.track), record.run_name, join=True) as run:
         config = register_prompt(config)
         candidate = record.candidate
-        log_params({"agent": record.agent, "dataset_digest": record.dataset.digest, **candidate.model_dump()})
+        log_params(
+            {
+                "agent": record.agent,
+                "dataset_digest": record.dataset.digest,
+                "articles": record.dataset.rows,
+                **candidate.model_dump(),
+            }
+        )
         mlflow.set_tags({"track": candidate.track, "provider": candidate.provider, "model": candidate.model})
         uri = record.model_uri or log_agent(config).model_uri
         record = record.model_copy(update={"run_id": run.info.run_id, "model_uri": uri})

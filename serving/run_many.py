@@ -1,6 +1,6 @@
 """Several candidates one after the other: which ones, what became of each, and one table at the end."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from mlflow.exceptions import MlflowException
@@ -9,14 +9,13 @@ from rich.table import Table
 
 from agent.config import AgentConfig
 from agent.errors import ConfigError, NewsClassifierError
-from agent.providers import create_provider
 from agent.redaction import redact
-from eval.candidates import all_candidates, load_candidate
-from eval.commands import RunOptions
+from eval.candidates import load_candidate
+from eval.commands import RunOptions, say_left_out
 from eval.console import err
 from eval.evaluation import EvaluationRecord
-from eval.lifecycle import retirement_of
 from eval.render import with_interval
+from eval.runnable import runnable_candidates
 from eval.secret_scope import use_secrets
 from registry.commands import exit_code
 from registry.register import Registration
@@ -72,43 +71,10 @@ def chosen_candidates(several: Several, options: RunOptions) -> list[AgentConfig
         if external.track != "external":
             raise ConfigError(f"Provider {options.provider!r} is not external. Give openai or anthropic, or none.")
         return [external, load_candidate(provider="databricks", model=options.model)]
-    found = list(runnable_candidates(use_secrets if options.use_secrets else None))
+    found = list(runnable_candidates(use_secrets if options.use_secrets else None, say_left_out))
     if not found:
         raise ConfigError("No candidate can run. Set a key, see config/.env.example, or run the local track.")
     return found
-
-
-def runnable_candidates(fetch_key: Callable[[str], None] | None) -> Iterator[AgentConfig]:
-    """The candidates that have a file, a key and a model that still lives; the others are named with the reason.
-
-    Args:
-        fetch_key: Gets the key of a provider from elsewhere; what it raises ends everything.
-    """
-    reasons: dict[str, str | None] = {}
-    for config in all_candidates():
-        if config.provider not in reasons:
-            if fetch_key:
-                fetch_key(config.provider)
-            reasons[config.provider] = missing_key(config)
-        retirement = retirement_of(config)
-        reason = reasons[config.provider]
-        if retirement and retirement.days_left() <= 0:
-            reason = f"{config.model} was retired on {retirement.retires}."
-        if reason:
-            err.print(f"Left out: {config.name}. {reason}", soft_wrap=True)
-        else:
-            yield config
-
-
-def missing_key(config: AgentConfig) -> str | None:
-    """What the environment lacks for a provider; None when nothing."""
-    if config.artifact:
-        return None
-    try:
-        create_provider(config, None).open()
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 def run_each(candidates: Sequence[AgentConfig], run_one: Callable[[AgentConfig], Result]) -> list[Result]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agent.labels import UNKNOWN
-from eval.intervals import share_interval
 from eval.metrics.figure import Figure
 from eval.outcomes import Prediction, story_numbers
+from eval.statistics.intervals import share_interval
 
 
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:

@@ -9,10 +9,10 @@ Direction = Literal["up", "down"]
 
 UP = (
     *("accuracy", "macro_f1", "macro_precision", "macro_recall", "weighted_f1", "f1", "precision", "recall"),
-    *("roc_auc", "answered", "agreement"),
+    *("roc_auc", "pr_auc", "answered", "agreement"),
 )
 DOWN = (
-    *("log_loss", "brier", "ece", "unknown_rate", "error_rate", "failed", "flip_rate", "unstable_rate"),
+    *("log_loss", "brier", "ece", "unknown_rate", "error_rate", "failed", "flip_rate", "obeyed_rate", "unstable_rate"),
     *("latency_ms_p50", "latency_ms_p95", "latency_ms_p99", "calls", "unanswered_calls", "input_tokens"),
     *("output_tokens", "cost_usd", "cost_usd_at_most", "cost_usd_per_1k", "cost_usd_per_million"),
 )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from eval.intervals import percentile_interval
 from eval.metrics.figure import Figure
 from eval.metrics.judged import Judged
+from eval.statistics.intervals import percentile_interval
 
 
 def measure(judged: Judged) -> Mapping[str, Figure]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from eval.intervals import Interval
+from eval.statistics.intervals import Interval
 
 
 class Figure(NamedTuple):

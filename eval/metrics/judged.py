@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from eval.bootstrap import resampled_confusions
-from eval.intervals import percentile_interval, share_interval, widest
 from eval.metrics.figure import Figure
+from eval.metrics.scores import LabelScores, averages, label_scores
 from eval.outcomes import Floats, Integers, TaskOutcome
-from eval.scores import LabelScores, averages, label_scores
+from eval.statistics.bootstrap import resampled_confusions
+from eval.statistics.intervals import percentile_interval, share_interval, widest
 
 Flags = npt.NDArray[np.bool_]
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.bootstrap import resampled_percentiles
-from eval.intervals import percentile_interval
 from eval.metrics.figure import Figure
 from eval.outcomes import Prediction, story_numbers
+from eval.statistics.bootstrap import resampled_percentiles
+from eval.statistics.intervals import percentile_interval
 
 PERCENTILES = (50, 95, 99)
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.config import AgentConfig
-from eval.comparison import Comparison, Difference
 from eval.evaluation import EvaluationRecord
 from eval.outcomes import Floats, Prediction, TaskOutcome
 from eval.render import ENOUGH_ROWS
@@ -14,6 +13,7 @@ from eval.report.disagreements import Disagreements, Reason, disagreements, reas
 from eval.report.figures import Cell, Confusion, Histogram, cell, confusion_picture, histogram, latencies
 from eval.report.provenance import Fact, configuration, cost_facts, prompt_facts, run_facts
 from eval.report.quality import FigureRow, Group, TaskLabels, figure_rows, groups, label_rows
+from eval.statistics.comparison import Comparison, Difference
 
 TEXT_CHARS = 600
 LINE_CHARS = 200

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.evaluation import EvaluationRecord
-from eval.intervals import wilson
 from eval.outcomes import Prediction, TaskOutcome
 from eval.report.figures import Cell, cell
+from eval.statistics.intervals import wilson
 
 FRACTIONS = {
     "accuracy": "accuracy",

@@ -11,7 +11,7 @@ import pandas as pd
 from agent.config import Track
 from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.files import COLUMNS, inert
-from eval.intervals import wilson
+from eval.statistics.intervals import wilson
 from eval.tags import COMPLETE_TAG
 from eval.tracking import experiment_id, experiment_name
 

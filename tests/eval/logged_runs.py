@@ -82,6 +82,7 @@ def predicted(dataset: LabeledSet, labels: LabelSet, right: int) -> Sequence[Pre
                 Classification(
                     category=another(labels.by_task["category"], row.gold["category"], place >= right),
                     sentiment=another(labels.by_task["sentiment"], row.gold["sentiment"], place >= right),
+                    category_probabilities={name: 1 / len(labels.category_names) for name in labels.category_names},
                     provider="p",
                     model="m",
                 ),

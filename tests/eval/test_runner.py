@@ -28,6 +28,8 @@ FILES = {
     "pr_curve.png",
     "predictions.csv",
     "predictions.json",
+    "report.html",
+    "report.md",
     "roc_curve.png",
 }
 

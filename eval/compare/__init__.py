@@ -1,0 +1,1 @@
+"""Runs side by side, in groups and over time, with thresholds and notifications."""

@@ -1,0 +1,1 @@
+"""Which candidate goes to production, by the rules of `config/decision.yaml`."""
