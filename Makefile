@@ -10,10 +10,11 @@ PROVIDER ?= openai
 MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
 UI_PORT ?= 5000
+LAB ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve status ui test lint format bench \
+	test-connection list-models evaluate-all compare decide audit redteam serve status ui notebook test lint format bench \
 	bench-providers bench-statistics litellm lock clean
 
 help: ## List the targets
@@ -78,6 +79,11 @@ status: $(STAMP) ## Show versions, aliases and figures
 
 ui: $(STAMP) ## Open MLflow's pages on the store (UI_PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(UI_PORT)
+
+notebook: export JUPYTER_PATH := $(CURDIR)/$(VENV)/lab/share/jupyter
+notebook: $(STAMP) ## Open the notebooks in JupyterLab, in an environment of its own (LAB=--no-browser)
+	$(BIN)/python -m ipykernel install --prefix $(VENV)/lab >/dev/null
+	$(BIN)/uvx --python $(BIN)/python --from 'jupyterlab>=4,<5' jupyter-lab $(LAB) notebooks
 
 test: $(STAMP) ## Run the tests; needs no key and no network
 	$(BIN)/python -m pytest
