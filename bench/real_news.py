@@ -39,7 +39,7 @@ class Score(NamedTuple):
 def score(what: str, model: Path, rows: list[LabeledArticle], asked: float) -> Score:
     """Classify rows by category and count."""
     category = load_local_model(model).tasks["category"]
-    texts = [article_text(row.article.title, row.article.content) for row in rows]
+    texts = [article_text(row.title, row.content) for row in rows]
     predicted = np.array(category.labels)[category.predict_proba(texts).argmax(axis=1)]
     right = sum(label == row.gold["category"] for label, row in zip(predicted, rows, strict=True))
     return Score(what, right, len(rows), asked)
@@ -57,7 +57,7 @@ def main() -> None:
         return load_labeled_set(options.folder / name, labels)
 
     eight, bbc = list(load("dev_eval8.jsonl").rows), list(load("dev_bbc.jsonl").rows)
-    with_content = [row for row in eight if row.article.content]
+    with_content = [row for row in eight if row.content]
     config = read_settings(Path("config/training.yaml"), TrainingConfig)
     with tempfile.TemporaryDirectory() as scratch:
         train([load("dev_train8.jsonl")], Path(scratch), config, labels)

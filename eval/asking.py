@@ -1,6 +1,7 @@
 """Asks a target about every article of a labelled set, as often as is wanted, while something else may be done."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
 from agent.errors import ProviderError
@@ -17,6 +18,7 @@ FOR_ALL = ("rejected", "unavailable")
 """Errors that most likely come to every further article."""
 ENOUGH_REFUSALS = 5
 """So many of them in a row end a run that had answers; a single one can be about its article."""
+AT_ONCE = 1024
 STOP_TIMEOUT_S = 5.0
 
 
@@ -91,9 +93,8 @@ class Asking:
 
     def _run(self) -> None:
         try:
-            articles = [row.article for row in self._dataset.rows]
             for repeat, got in enumerate(self._passes):
-                for index, record in self._target.classify(articles, self._pace._replace(repeat=repeat)):
+                for index, record in self._answers_of(self._pace._replace(repeat=repeat)):
                     self._take(repeat, got, index, record)
                 if nothing_in(got):
                     self._explain_nothing(got)
@@ -103,6 +104,15 @@ class Asking:
             if self._thread is None:
                 raise
             self._error = self._error or error
+
+    def _answers_of(self, pace: Pace) -> Iterator[tuple[int, Classification]]:
+        """The answers of one time; a model that computes gets some articles after the others, to hold few of them."""
+        rows = self._dataset.rows
+        size = len(rows) if self._target.waits else AT_ONCE
+        for start in range(0, len(rows), size):
+            articles = [row.article for row in rows[start : start + size]]
+            for index, record in self._target.classify(articles, pace):
+                yield start + index, record
 
     def _take(self, repeat: int, got: Predictions, index: int, record: Classification) -> None:
         if self._spool and repeat == 0:

@@ -63,7 +63,7 @@ def write_records(path: Path, predictions: Iterable[Prediction], records: Iterab
         separator = "[\n"
         for prediction, record in zip(predictions, records, strict=True):
             row = prediction.row
-            about = {"id": row.id, "title": row.article.title, "gold": {str(task): row.gold[task] for task in row.gold}}
+            about = {"id": row.id, "title": row.title, "gold": {str(task): row.gold[task] for task in row.gold}}
             file.write(separator + json.dumps(redact_value(about) | {"answer": record}, ensure_ascii=False))
             separator = ",\n"
         file.write("\n]\n")
@@ -116,7 +116,7 @@ def _table_row(prediction: Prediction) -> dict[str, object]:
     row, answer = prediction
     cells: dict[str, object] = {
         "id": inert(row.id),
-        "title": inert(row.article.title),
+        "title": inert(row.title),
         "article_hash": row.article.hash,
         "story_id": inert(row.story_id) if row.story_id else None,
     }

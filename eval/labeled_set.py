@@ -26,12 +26,18 @@ class LabeledArticle(NamedTuple):
     """One article with its gold labels; a label is None where the whole set has none."""
 
     id: str
-    article: Article
+    title: str
+    content: str
     gold: Mapping[Task, str]
     story_id: str | None = None
     """Articles about one story share it; they are not independent."""
     published_at: str | None = None
     hard: bool = False
+
+    @property
+    def article(self) -> Article:
+        """What a model is asked about. It is made each time, because it is larger than all the rest."""
+        return Article(id=self.id, title=self.title, content=self.content)
 
 
 class LabeledSet(NamedTuple):
@@ -109,9 +115,7 @@ def fingerprint(rows: Iterable[LabeledArticle]) -> str:
     """sha256 of the canonical content of labelled rows, whatever their order."""
     hashes = (
         hashlib.sha256(
-            json.dumps(
-                [row.id, row.article.title, row.article.content, sorted(row.gold.items())], ensure_ascii=False
-            ).encode()
+            json.dumps([row.id, row.title, row.content, sorted(row.gold.items())], ensure_ascii=False).encode()
         ).digest()
         for row in rows
     )
@@ -155,10 +159,9 @@ def _parse_row(
     story, published = (
         str(row.values[field]) if field in row.values else None for field in ("story_id", "published_at")
     )
+    shared = golds.setdefault(tuple(gold.values()), gold)
     hard = row.values.get("hard") in (True, "true", "True", "1", 1)
-    return LabeledArticle(
-        str(article.id), article, golds.setdefault(tuple(gold.values()), gold), story, published, hard
-    )
+    return LabeledArticle(str(article.id), article.title, article.content, shared, story, published, hard)
 
 
 def _text(path: Path, row: Row, field: str) -> str:

@@ -1,10 +1,12 @@
 """Logs the agent as code: the `agent` package, its configuration and, for the local track, the trained model."""
 
+import ctypes
+import gc
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,8 +64,17 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             resources=databricks_resources(config),
             metadata={CODE_HASH: code_hash(package)},
         )
-        NewsClassifierAgent.loaded = None  # MLflow loads it to try it; what it loaded is not needed any more
+        give_back_memory()
         return logged
+
+
+def give_back_memory() -> None:
+    """Free the model that MLflow loaded to try it and holds on to; to the machine too, where the C library can."""
+    if NewsClassifierAgent.loaded:
+        NewsClassifierAgent.loaded.classifier.release()
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -129,9 +129,7 @@ def is_up_to_date(sets: Sequence[LabeledSet], out: Path, config: TrainingConfig,
 def collect_examples(sets: Sequence[LabeledSet], task: Task) -> Examples:
     """Texts and labels of every row that has a label for the task."""
     rows = [row for item in sets for row in item.rows if task in row.gold]
-    return Examples(
-        [article_text(row.article.title, row.article.content) for row in rows], [row.gold[task] for row in rows]
-    )
+    return Examples([article_text(row.title, row.content) for row in rows], [row.gold[task] for row in rows])
 
 
 def descriptions(labels: LabelSet, task: Task, copies: int) -> Examples:

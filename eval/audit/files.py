@@ -30,7 +30,7 @@ def logged_id(row: LabeledArticle) -> str:
 
 def texts_of(dataset: LabeledSet) -> dict[str, str]:
     """Content of the articles of a labelled set, by the id that `predictions.csv` has."""
-    return {logged_id(row): row.article.content for row in dataset.rows}
+    return {logged_id(row): row.content for row in dataset.rows}
 
 
 def check_new(path: Path, suffixes: Sequence[str]) -> None:
@@ -125,7 +125,7 @@ def _row(suspect: Suspect, content: str) -> dict[str, object]:
 
 
 def _fields(row: LabeledArticle) -> Iterator[tuple[str, object]]:
-    yield from (("id", row.article.id), ("title", row.article.title), ("content", row.article.content))
+    yield from (("id", row.id), ("title", row.title), ("content", row.content))
     yield from row.gold.items()
     optional = {"story_id": row.story_id, "published_at": row.published_at, "hard": row.hard or None}
     yield from ((name, value) for name, value in optional.items() if value is not None)

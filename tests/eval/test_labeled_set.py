@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from agent.errors import DataError
 from agent.labels import LabelSet
-from agent.records import Article
 from eval.labeled_set import LabeledArticle, fingerprint, load_labeled_set
 from tests.conftest import write_jsonl
 
@@ -46,7 +45,7 @@ def test_expected_labels_and_mapped_columns_are_read(tmp_path: Path, labels: Lab
     ]
     path = write_jsonl(tmp_path / "m.jsonl", rows)
     [row] = load_labeled_set(path, labels, {"title": "headline", "content": "text", "sentiment": "mood"}).rows
-    assert row.article.title == "Club wins"
+    assert row.title == "Club wins"
     assert row.gold == {"category": "Sports", "sentiment": "Positive"}
 
 
@@ -118,7 +117,7 @@ def test_a_missing_file_and_a_wrong_mapping_are_named(tmp_path: Path, labels: La
 
 @given(st.permutations(range(6)))
 def test_the_digest_ignores_order_but_nothing_else(order: list[int]) -> None:
-    rows = [LabeledArticle(str(n), Article(title=f"title {n}"), {"category": "Sports"}) for n in range(6)]
+    rows = [LabeledArticle(str(n), f"title {n}", "", {"category": "Sports"}) for n in range(6)]
     assert fingerprint([rows[n] for n in order]) == fingerprint(rows)
     relabelled = [rows[0]._replace(gold={"category": "Health"}), *rows[1:]]
     assert fingerprint(relabelled) != fingerprint(rows)

@@ -53,7 +53,7 @@ def test_planted_errors_in_the_shipped_articles_are_found_by_the_local_model(
 ) -> None:
     rows = load_labeled_set(ROOT / "data" / "labeled_news.jsonl", labels).rows
     model = load_local_model(local_model).tasks["category"]
-    probabilities = model.predict_proba([article_text(row.article.title, row.article.content) for row in rows])
+    probabilities = model.predict_proba([article_text(row.title, row.content) for row in rows])
     gold = np.array([model.labels.index(row.gold["category"]) for row in rows])
     noisy = flipped(gold, 0.1, len(model.labels))
     recall, precision, _ = found_shares(confident_errors(probabilities, noisy).suggested, noisy, gold)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from agent.labels import UNKNOWN, Label, LabelSet
-from agent.records import Article, ArticleError, Call, Classification
+from agent.records import ArticleError, Call, Classification
 from eval.labeled_set import LabeledArticle
 from eval.metrics import TASK_METRICS, all_figures, flatten
 from eval.metrics.judged import Judged
@@ -135,7 +135,7 @@ def prediction(latency: float = 1.0, cost: float | None = 0.0, error: bool = Fal
         calls=(call,),
         error=ArticleError(type="provider_error", message="down") if error else None,
     )
-    return Prediction(LabeledArticle("1", Article(title="t"), {"category": "a"}), Answer.of(answer, NAMES))
+    return Prediction(LabeledArticle("1", "t", "", {"category": "a"}), Answer.of(answer, NAMES))
 
 
 def test_run_figures() -> None:

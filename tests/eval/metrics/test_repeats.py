@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import EvaluationError
-from agent.records import Article
 from eval.labeled_set import LabeledArticle
 from eval.metrics import flatten
 from eval.metrics.repeats import repeat_figures
@@ -19,7 +18,7 @@ def answered(labels: list[str], gold: str = "a", story: str | None = None) -> li
     """One pass over as many articles, all with the same gold category."""
     return [
         Prediction(
-            LabeledArticle(str(place), Article(title="t"), {"category": gold}, story),
+            LabeledArticle(str(place), "t", "", {"category": gold}, story),
             Answer(label, None, None, None, None, FREE),
         )
         for place, label in enumerate(labels)

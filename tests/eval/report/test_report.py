@@ -23,7 +23,7 @@ from markdown_it import MarkdownIt
 
 from agent.config import AgentConfig
 from agent.labels import TASKS, UNKNOWN
-from agent.records import Article, ArticleError, Call, Classification
+from agent.records import ArticleError, Call, Classification
 from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.labeled_set import LabeledArticle, LabeledSet
 from eval.metrics import all_figures, flatten
@@ -67,8 +67,8 @@ def outcome_report(
             "category": config.labels.category_names[number % 8],
             "sentiment": config.labels.sentiment_names[number % 3],
         }
-        article = Article(title=text(number), content=text(number + 1))
-        row = LabeledArticle(text(number), article, gold, None, None, not everything_right and number % 5 == 0)
+        hard = not everything_right and number % 5 == 0
+        row = LabeledArticle(text(number), text(number), text(number + 1), gold, None, None, hard)
         record = made_answer(config, gold, random, with_probabilities, everything_right)
         if not everything_right and number % 17 == 0:
             error = ArticleError(type="provider_error", message=text(number % 3))
