@@ -2,9 +2,21 @@
 
 import asyncio
 
+from agent.config import AgentConfig
+from agent.errors import ConfigError
+
 
 class BudgetSpent(Exception):
     """The next call could exceed the budget, so it is not made."""
+
+
+def check_priced(config: AgentConfig) -> None:
+    """Raise ConfigError unless it is known what the calls of a candidate cost, so that a budget can be kept."""
+    if config.price is None:
+        raise ConfigError(
+            f"The price of {config.provider}:{config.model} is not known, so no budget can be kept. "
+            "Add it to config/prices.yaml, or leave --max-usd out."
+        )
 
 
 class Budget:
@@ -18,6 +30,8 @@ class Budget:
         self.max_usd = max_usd
         self.is_spent = False
         """Whether a call was not made for lack of money."""
+        self.dearest_usd = 0.0
+        """The highest worst case of a call so far."""
         self._settled = 0.0
         self._set_aside = 0.0
         self._in_flight = 0
@@ -47,6 +61,7 @@ class Budget:
             self.is_spent = True
             self._tell_waiting()
             raise BudgetSpent
+        self.dearest_usd = max(self.dearest_usd, worst_usd)
         self._set_aside += worst_usd
         self._in_flight += 1
 

@@ -15,12 +15,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, Self
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_fixed
 
 from agent.errors import JournalError
 from agent.records import Call
-from agent.redaction import redact
 from agent.wires import Reply
 
 SCHEMA_VERSION = 1
@@ -102,11 +101,18 @@ class Journal:
         if row is None:
             return None
         text, stop, calls = row
-        recorded = CALLS.validate_json(calls)
+        with self._errors("read"):
+            recorded = CALLS.validate_json(calls)
         return Kept(Reply(text, stop, None), tuple(call.model_copy(update={"cached": True}) for call in recorded))
 
     async def keep(self, key: bytes, asked: Asked, reply: Reply, calls: Sequence[Call]) -> None:
         """Keep an answer; it is on disk when this returns.
+
+        Args:
+            key: See `question_key`.
+            asked: What was asked.
+            reply: The answer, without secrets and half characters.
+            calls: Those that it took.
 
         Raises:
             JournalError: it could not be written.
@@ -115,7 +121,7 @@ class Journal:
         written: asyncio.Future[None] = loop.create_future()
         stored = CALLS.dump_json(tuple(calls)).decode()
         cost = calls[-1].cost_usd
-        row = (key, *asked, time.time(), len(calls), cost, redact(reply.text), reply.stop, stored)
+        row = (key, *asked, time.time(), len(calls), cost, reply.text, reply.stop, stored)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write, name="news-classifier-journal", daemon=True)
             self._writer.start()
@@ -124,11 +130,15 @@ class Journal:
 
     def forget(self, asked: Iterable[Asked]) -> int:
         """Delete the answers to these; returns how many there were. Raises JournalError."""
-        keys = [(each.provider, each.model, each.config_hash, each.article_hash, each.repeat) for each in asked]
-        where = "provider = ? AND model = ? AND config_hash = ? AND article_hash = ? AND repeat = ?"
+        named = ", ".join(Asked._fields)
         with self._errors("written"), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            return self._connection.executemany(f"DELETE FROM answers WHERE {where}", keys).rowcount
+            self._connection.execute(f"CREATE TEMP TABLE forgotten ({named}, PRIMARY KEY ({named})) WITHOUT ROWID")
+            self._connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?, ?, ?, ?)", asked)
+            where = f"({named}) IN (SELECT * FROM forgotten)"  # one pass over the answers, however many are asked for
+            deleted = self._connection.execute(f"DELETE FROM answers WHERE {where}").rowcount
+            self._connection.execute("DROP TABLE forgotten")
+            return deleted
 
     def summaries(self) -> list[Summary]:
         """What it holds, newest first. Raises JournalError."""
@@ -184,13 +194,13 @@ class Journal:
                 with contextlib.suppress(RuntimeError):  # its loop was closed meanwhile
                     written.get_loop().call_soon_threadsafe(_finish, written, error)
 
-    def _commit(self, rows: Sequence[tuple[object, ...]]) -> JournalError | None:
+    def _commit(self, rows: Sequence[tuple[object, ...]]) -> Exception | None:
         places = ", ".join("?" * len(rows[0]))
         try:
             with self._errors("written"), self._writing:  # commits, or rolls back on an error
                 self._writing.execute("BEGIN IMMEDIATE")
                 self._writing.executemany(f"INSERT OR REPLACE INTO answers VALUES ({places})", rows)
-        except JournalError as err:
+        except Exception as err:  # who waits for the answer to be kept gets it, whatever it is
             return err
         return None
 
@@ -198,7 +208,7 @@ class Journal:
     def _errors(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as err:
+        except (sqlite3.Error, ValidationError) as err:
             raise JournalError(
                 f"The journal {str(self.path)!r} cannot be {verb}: {err}. Check the disk, or move the file away."
             ) from err
@@ -225,9 +235,11 @@ def question_key(provider: str, base_url: str, repeat: int, body: bytes) -> byte
 )
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the table, or check that it is ours; two processes may do this at once."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    with connection:
+        connection.execute("BEGIN")  # the three belong together while another process makes the file
+        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
     if owner != APPLICATION_ID and (tables or owner or version):
         raise sqlite3.DatabaseError("it is a database of something else")
     if version > SCHEMA_VERSION:
@@ -241,7 +253,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         )
 
 
-def _finish(written: "asyncio.Future[None]", error: JournalError | None) -> None:
+def _finish(written: "asyncio.Future[None]", error: Exception | None) -> None:
     if written.done():
         return
     if error:

@@ -14,6 +14,8 @@ LONGEST_PAUSE_S = 65.0
 """A provider's own wish is obeyed up to this; it outlasts a limit by the minute."""
 STEPS = 8
 """The way back to what was asked for has at most so many steps."""
+MOST_PATIENCE = 32
+"""A step that was too much is tried again after twice as many answers each time, up to so many times as many."""
 
 
 class Slots:
@@ -21,7 +23,8 @@ class Slots:
 
     Halving the number on every refusal would make a run with a few of them many times slower, so single ones change
     nothing. When more than a fifth of the last fifty answers were refusals, half as many calls may be in flight and
-    nothing is sent for as long as the provider asked; then each round of answers without a refusal gives some back.
+    nothing is sent for as long as the provider asked; then every window of answers gives some back. A step that brings
+    the refusals back is one beyond what the provider bears, so the next waits longer.
 
     Args:
         most: Calls in flight at most.
@@ -35,7 +38,10 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._refusals: deque[bool] = deque(maxlen=WINDOW)
         self._since_step = 0
-        self._paused = False
+        self._patience = 1
+        self._has_risen = False
+        """Since the limit fell."""
+        self._pauses = 0
 
     async def __aenter__(self) -> None:
         """Take a slot as soon as there is one."""
@@ -67,18 +73,20 @@ class Slots:
         self._refusals.append(refused)
         if len(self._refusals) == WINDOW and sum(self._refusals) > TOO_MANY * WINDOW:
             self._refusals.clear()
-            self._since_step = 0
+            if self._has_risen:
+                self._patience = min(self._patience * 2, MOST_PATIENCE)
+            self._since_step, self._has_risen = 0, False
             self.limit = max(self.limit // 2, 1)
             self._pause(PAUSE_S if retry_after_s is None else min(retry_after_s, LONGEST_PAUSE_S))
             return
-        self._since_step = 0 if refused else self._since_step + 1
-        if self._since_step >= self.limit < self.most:
-            self._since_step = 0
+        self._since_step += not refused
+        if self.limit < self.most and self._since_step >= max(self.limit, WINDOW) * self._patience:
+            self._since_step, self._has_risen = 0, True
             self.limit = min(self.limit + max(self.most // STEPS, 1), self.most)
             self._wake()
 
     def _free(self) -> bool:
-        return self.in_use < self.limit and not self._paused
+        return self.in_use < self.limit and not self._pauses
 
     def _give_back(self) -> None:
         self.in_use -= 1
@@ -92,9 +100,9 @@ class Slots:
                 turn.set_result(None)
 
     def _pause(self, seconds: float) -> None:
-        self._paused = True
+        self._pauses += 1
         asyncio.get_running_loop().call_later(seconds, self._resume)
 
     def _resume(self) -> None:
-        self._paused = False
+        self._pauses -= 1
         self._wake()

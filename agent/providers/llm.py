@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from agent.answers import AnswerReader, Reading
 from agent.background import iterate, run
-from agent.budget import BudgetSpent
+from agent.budget import BudgetSpent, check_priced
 from agent.config import AgentConfig
 from agent.desk import Desk
 from agent.endpoint import Endpoint, check_address, signed_by
@@ -105,11 +105,8 @@ class LLMProvider(ABC):
             JournalError: an answer could not be kept.
         """
         pace = pace or Pace(self.config.max_concurrency)
-        if pace.budget and not self.config.price:
-            raise ConfigError(
-                f"The price of {self.config.provider}:{self.config.model} is not known, so no budget can be kept. "
-                "Add it to config/prices.yaml, or leave --max-usd out."
-            )
+        if pace.budget:
+            check_priced(self.config)
         if articles:
             self.open()
             yield from iterate(partial(self._classify_all, articles, pace))
@@ -252,6 +249,7 @@ class LLMProvider(ABC):
         except (ValueError, RecursionError) as err:
             record("server_error", None)
             raise CallFailed("server_error", f"the response is not one of this service: {err}") from err
+        reply = reply._replace(text=fit_to_keep(reply.text))
         record(self._hear(reply).outcome, reply.usage)
         return reply
 
@@ -301,6 +299,11 @@ class LLMProvider(ABC):
                 cost_usd_at_most=None if usage else bound,
             )
         )
+
+
+def fit_to_keep(text: str) -> str:
+    """An answer without secrets and half characters: as the journal keeps it, so that it reads the same from there."""
+    return redact(text.encode(errors="replace").decode())
 
 
 def error_type(failed: CallFailed) -> ErrorType:
