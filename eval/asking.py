@@ -97,7 +97,7 @@ class Asking:
             for repeat, got in enumerate(self._answers):
                 for index, record in self._target.classify(articles, self._pace._replace(repeat=repeat)):
                     self._take(repeat, got, index, record)
-                if not got or all(answer.error for answer in got.values()):
+                if repeat == 0 and all(answer.error for answer in got.values()):
                     self._explain_nothing(list(got.values()))
                 if self._pace.budget and self._pace.budget.is_spent:
                     return

@@ -107,6 +107,7 @@ def put_on_record(
         try:
             passes = asking.wait()
         finally:
+            asking.stop()  # nothing more is paid for while the rest is logged
             stopped = asking.predictions()[0]
             if stopped and len(stopped) < len(dataset.rows):
                 tracker.log(lambda: log_what_was_paid(stopped))
@@ -177,6 +178,8 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
                 ended.__exit__(*sys.exc_info())
             raise
         tracker.log(ended.close)
+        with suppress(*AWAY):  # a run that cannot be reached cannot be ended either
+            ended.close()
 
 
 def log_results(folder: Path, record: EvaluationRecord) -> None:

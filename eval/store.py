@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock, Timeout
 
 from agent.errors import StoreError
+from agent.redaction import redact_logs
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 LOCK_TIMEOUT_S = 120.0
@@ -34,6 +35,7 @@ def open_store() -> Store:
     """
     import mlflow  # two seconds, which an evaluation spends while it waits for its first answers
 
+    redact_logs()  # the handlers of MLflow are new when it has just been imported
     store = local_store_checked()
     mlflow.set_tracking_uri(store.tracking_uri)
     mlflow.set_registry_uri(store.registry_uri)
