@@ -56,7 +56,8 @@ class Isolated:
     def classify_at(self, articles: Sequence[Article], pace: Pace) -> Iterator[tuple[int, Classification]]:
         """Answer every article once, as `(its index, answer)`, as the answers come; as `Classifier.classify` does.
 
-        What the calls cost is taken from the pace's budget when they are over.
+        What the calls cost is taken from the pace's budget when they are over. When the answers are not wanted any more
+        the process is ended, so that it makes no more calls; those in flight count at their worst case.
 
         Raises:
             IsolationError: the process died, or cannot do this.
@@ -73,16 +74,25 @@ class Isolated:
                 "max_usd": pace.budget.left_usd if pace.budget else None,
             },
         }
-        with self._lock:
-            self._send(request)
-            while "end" not in (message := self._receive()):
-                if "error" in message:
-                    raise self._error(message)
-                if pace.slots:
-                    pace.slots.in_use = message["in_flight"]
-                yield message["index"], Classification.model_validate(message["record"])
-        if pace.budget:
-            pace.budget.charge(message["spent_usd"], is_spent=message["is_spent"])
+        last: dict[str, Any] = {}
+        try:
+            with self._lock:
+                self._send(request)
+                while "end" not in (message := self._receive()):
+                    if "error" in message:
+                        raise self._error(message)
+                    last = message
+                    if pace.slots:
+                        pace.slots.in_use = message["in_flight"]
+                    yield message["index"], Classification.model_validate(message["record"])
+                last = message
+        finally:
+            if "end" not in last:
+                self.stop()
+            if pace.budget:
+                pace.budget.charge(
+                    cost_usd_at_most(last, pace.budget.left_usd, pace), is_spent=last.get("is_spent", False)
+                )
 
     def stop(self) -> None:
         """End the process at once, from any thread; who waits for its answers gets an IsolationError."""
@@ -125,7 +135,10 @@ class Isolated:
         line = self._process.stdout.readline()
         if not line:
             raise IsolationError(f"The process of {self._name!r} ended without an answer. {self._last_output()}")
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError as err:  # it was killed while it wrote
+            raise IsolationError(f"The process of {self._name!r} ended in an answer. {self._last_output()}") from err
         assert isinstance(message, dict)
         return message
 
@@ -157,13 +170,16 @@ class IsolatedModel(Isolated):
     def __init__(self, model_uri: str) -> None:
         self.model_uri = model_uri
         super().__init__(model_uri, ["version", model_uri], tempfile.TemporaryFile())  # noqa: SIM115 - closed with the process
-        ready = self._receive()
-        if "failed" in ready:
+        try:
+            ready = self._receive()
+            if "failed" in ready:
+                reason = str(ready["failed"]).rstrip(".")
+                raise IsolationError(
+                    f"Cannot load {model_uri!r}: {reason}. Check the name, the alias and MLFLOW_TRACKING_URI."
+                )
+        except BaseException:
             self.close()
-            reason = str(ready["failed"]).rstrip(".")
-            raise IsolationError(
-                f"Cannot load {model_uri!r}: {reason}. Check the name, the alias and MLFLOW_TRACKING_URI."
-            )
+            raise
         self.code = Path(ready["code"])
         """Folder of the `agent` package that answers; it lies inside `model_path`."""
         self.model_path = Path(ready["model"])
@@ -217,3 +233,12 @@ class IsolatedCandidate(Isolated):
                 raise IsolationError(f"{self._name!r} cannot be started: {ready['failed']}")
             self._is_ready = True
         yield from super().classify_at(articles, pace)
+
+
+def cost_usd_at_most(last: Mapping[str, Any], left_usd: float, pace: Pace) -> float:
+    """What the calls of a process cost by its last message; all that it was allowed where it never said anything."""
+    if "end" in last:
+        return float(last["spent_usd"])
+    if not last:
+        return left_usd
+    return min(float(last["spent_usd"] + pace.concurrency * last["dearest_usd"]), left_usd)  # begun after the message

@@ -49,10 +49,12 @@ def main(kind: str, what: str) -> None:
 
 
 def read(requests: "SimpleQueue[dict[str, Any]]") -> None:
-    """Take requests from standard input until it ends."""
-    for line in sys.stdin:
-        requests.put(json.loads(line))
-    os._exit(0)  # who started this is gone; what was kept of its answers is on disk
+    """Take requests from standard input until it ends, be it in the middle of one."""
+    try:
+        for line in sys.stdin:
+            requests.put(json.loads(line))
+    finally:
+        os._exit(0)  # who started this is gone; what was kept of its answers is on disk
 
 
 def load_version(model_uri: str) -> tuple[Any, dict[str, object]]:
@@ -95,7 +97,8 @@ def classify(agent: Any, articles: list[dict[str, Any]], pace: dict[str, Any], s
     own = Pace(pace["concurrency"], pace["patient"], pace["one_by_one"], slots, journal, pace["repeat"], budget)
     try:
         for index, record in agent.classify([Article(**article) for article in articles], own):
-            send({"index": index, "record": record.model_dump(mode="json"), "in_flight": slots.in_use})
+            paid = {"spent_usd": budget.spent_usd, "dearest_usd": budget.dearest_usd} if budget else {}
+            send({"index": index, "record": record.model_dump(mode="json"), "in_flight": slots.in_use, **paid})
     finally:
         if journal:
             journal.close()

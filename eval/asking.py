@@ -96,7 +96,7 @@ class Asking:
             for repeat, got in enumerate(self._passes):
                 for index, record in self._answers_of(self._pace._replace(repeat=repeat)):
                     self._take(repeat, got, index, record)
-                if nothing_in(got):
+                if repeat == 0 and nothing_in(got):
                     self._explain_nothing(got)
                 if self._pace.budget and self._pace.budget.is_spent:
                     return

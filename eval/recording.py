@@ -69,6 +69,7 @@ def answers_of(asking: Asking, tracker: Tracker) -> list[Predictions]:
     try:
         return asking.wait()
     except BaseException:
+        asking.stop()  # nothing more is paid for while the rest is logged
         got = [prediction for once in asking.predictions() for prediction in once]
         if got:
             tracker.log(lambda: mlflow.log_metrics(flatten({**answers.measure(got), **paid(got)})))

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.budget import Budget
+from agent.budget import Budget, check_priced
 from agent.config import AgentConfig
 from agent.errors import ProviderError
 from agent.fingerprint import config_hash
@@ -110,6 +110,8 @@ def pace_of(
     config = target.config
     if budget is None and config.max_usd is not None:
         budget = Budget(config.max_usd)
+    if budget and target.waits:
+        check_priced(config)
     slots = Slots(concurrency or config.max_concurrency)
     kept = ended.enter_context(Journal(journal)) if journal and target.waits else None
     return Pace(slots.most, patient=True, one_by_one=True, slots=slots, journal=kept, budget=budget)

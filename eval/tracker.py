@@ -72,3 +72,5 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
                 ended.__exit__(*sys.exc_info())
             raise
         tracker.log(ended.close)
+        with suppress(*AWAY):  # a run that cannot be reached cannot be ended either
+            ended.close()

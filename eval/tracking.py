@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import git
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import LifecycleStage
@@ -112,9 +113,12 @@ def log_dataset(dataset: LabeledSet, context: str) -> None:
 
 
 def log_mlflow_figures(outcomes: Sequence[TaskOutcome]) -> None:
-    """MLflow's own classifier evaluation of each task, its figures prefixed with `mlflow_TASK_`."""
+    """MLflow's own classifier evaluation of each task, its figures prefixed with `mlflow_TASK_`.
+
+    It refuses a task where one label is all that there is.
+    """
     for outcome in outcomes:
-        if outcome.name == "joint":
+        if outcome.name == "joint" or np.unique([outcome.gold, outcome.predicted]).size == 1:
             continue
         names = [*outcome.labels, UNKNOWN]
         frame = pd.DataFrame(

@@ -12,8 +12,8 @@ from eval.console import err
 from eval.progress import Progress, Watch
 
 PLAIN_EVERY_S = 10.0
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and SIGTERM, as shells have them."""
 
 
 class Meter:
@@ -52,7 +52,7 @@ class Meter:
 
 @contextmanager
 def watching(step: str) -> Iterator[Watch]:
-    """Show how far something is. Ctrl-C ends it with a word on how to go on.
+    """Show how far something is. Ctrl-C and SIGTERM end it with a word on how to go on.
 
     Raises:
         click.exceptions.Exit: it was interrupted.
@@ -61,14 +61,17 @@ def watching(step: str) -> Iterator[Watch]:
     try:
         with on_terminal(step, meter) if err.is_terminal else in_lines(step, meter) as watch:
             yield watch
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        code = INTERRUPTED if isinstance(stopped, KeyboardInterrupt) else stopped.code
+        if code not in (INTERRUPTED, TERMINATED):
+            raise
         seen = meter.last
         done = f"{seen.done:,} of {seen.total:,} articles were answered" if seen else "Nothing was answered yet"
         err.print(
             f"Stopped. {done}; answers that were paid for are in the journal, and the same command goes on from there.",
             soft_wrap=True,
         )
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(int(code)) from None
 
 
 @contextmanager
