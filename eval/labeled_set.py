@@ -5,7 +5,7 @@ Every mistake is a DataError that names file, line, field, value, what is allowe
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,10 +66,7 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
         DataError: the file or one of its rows is wrong.
     """
     mapping = checked_columns(columns or {})
-    raw = [Row(row.place, by_field(row.values, mapping)) for row in read_rows(path)]
-    if not raw:
-        raise DataError(f"{path} holds no articles. Give a file with at least one.")
-    present = [field for field in FIELDS if any(field in row.values for row in raw)]
+    present = fields_in(path, mapping)
     for field in mapping:
         if field not in present:
             raise DataError(
@@ -79,11 +76,40 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
         raise DataError(
             f"{path} has neither 'category' nor 'sentiment'. Add labels, or map columns with --map category=COLUMN."
         )
-    allowed = labels.by_task
     golds: dict[tuple[str, ...], Mapping[Task, str]] = {}  # one for all rows with the same labels: rows are many
-    rows = tuple(_parse_row(path, row, present, allowed, golds) for row in raw)
-    _refuse_duplicates(path, raw, rows)
-    return LabeledSet(path, rows, fingerprint(rows))
+    places: dict[str, str] = {}
+    rows = []
+    for source in rows_of(path, mapping):
+        row = _parse_row(path, source, present, labels.by_task, golds)
+        if row.id in places:
+            raise DataError(
+                f"{path}: {source.place}: field 'id' has the value {_shown(row.id)}, "
+                f"as {places[row.id]} has. Give every article its own id."
+            )
+        places[row.id] = source.place
+        rows.append(row)
+    return LabeledSet(path, tuple(rows), fingerprint(rows))
+
+
+def rows_of(path: Path, mapping: Mapping[str, str]) -> Iterator[Row]:
+    """The rows of a file under the names of our fields. Raises DataError."""
+    return (Row(row.place, by_field(row.values, mapping)) for row in read_rows(path))
+
+
+def fields_in(path: Path, mapping: Mapping[str, str]) -> list[str]:
+    """The fields that any row has. The file is read once for this alone, so that its rows need not be held twice.
+
+    Raises:
+        DataError: it cannot be read, or holds no rows.
+    """
+    found: set[str] = set()
+    rows = 0
+    for row in rows_of(path, mapping):
+        found.update(row.values)
+        rows += 1
+    if not rows:
+        raise DataError(f"{path} holds no articles. Give a file with at least one.")
+    return [field for field in FIELDS if field in found]
 
 
 def checked_columns(columns: Mapping[str, str]) -> dict[str, str]:
@@ -177,17 +203,6 @@ def _text(path: Path, row: Row, field: str) -> str:
             f"{path}: {row.place}: field {field!r} holds {value[err.start]!r}, half of a character. Correct it."
         ) from err
     return value
-
-
-def _refuse_duplicates(path: Path, raw: Sequence[Row], rows: Sequence[LabeledArticle]) -> None:
-    first_place: dict[str, str] = {}
-    for source, row in zip(raw, rows, strict=True):
-        if row.id in first_place:
-            raise DataError(
-                f"{path}: {source.place}: field 'id' has the value {_shown(row.id)}, "
-                f"as {first_place[row.id]} has. Give every article its own id."
-            )
-        first_place[row.id] = source.place
 
 
 def _shown(value: object) -> str:

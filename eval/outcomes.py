@@ -139,10 +139,12 @@ def _task_outcome(task: Task, names: tuple[str, ...], predictions: Sequence[Pred
     gold = np.array([index[prediction.row.gold[task]] for prediction in predictions])
     stories = story_numbers(predictions)
     predicted = np.array([index.get(prediction.label(task) or UNKNOWN, len(names)) for prediction in predictions])
-    rows = [prediction.probabilities(task) for prediction in predictions]
-    if any(row is None for row in rows):
-        return TaskOutcome(task, names, gold, predicted, None, stories)
-    table = np.array(rows, dtype=float)
+    table = np.empty((len(predictions), len(names)))
+    for place, prediction in enumerate(predictions):
+        row = prediction.probabilities(task)
+        if row is None:
+            return TaskOutcome(task, names, gold, predicted, None, stories)
+        table[place] = row
     return TaskOutcome(task, names, gold, predicted, table / table.sum(axis=1, keepdims=True), stories)
 
 

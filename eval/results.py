@@ -54,7 +54,8 @@ def measure(config: AgentConfig, dataset: LabeledSet, passes: Sequence[Sequence[
         raise EvaluationError(
             f"{config.name} judges none of {list(dataset.tasks)}, the labels of {dataset.path}. Train it for one."
         )
-    figures = {**all_figures(outcomes, passes[0]), **paid([one for once in passes for one in once])}
+    everything = passes[0] if len(passes) == 1 else [one for once in passes for one in once]
+    figures = {**all_figures(outcomes, passes[0]), **paid(everything)}
     whole = [once for once in passes if len(once) == len(dataset.rows)]
     if len(whole) > 1:
         figures |= repeat_figures(whole)
