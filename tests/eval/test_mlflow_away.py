@@ -97,14 +97,16 @@ def test_a_server_that_dies_half_way(
     url, process = server
     monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    llm.script([Behaviour()] * 9 + [Behaviour(latency_s=12)])
+    llm.behaviour = Behaviour(status=429, retry_after="0.5")  # until the server is gone
+    llm.script([Behaviour()] * 9)
     evaluation = subprocess.Popen(RUN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     client = MlflowClient(tracking_uri=f"sqlite:///{workspace}/server/mlflow.db")
-    wait_until(lambda: client.get_experiment_by_name("news-classifier-external") is not None, "the run has begun")
+    wait_until(lambda: client.get_experiment_by_name("news-classifier-external") is not None, "the run has begun", 90)
     experiment = client.get_experiment_by_name("news-classifier-external")
     assert experiment
-    wait_until(lambda: bool(client.search_logged_models([experiment.experiment_id])), "the model is being logged")
+    wait_until(lambda: bool(client.search_logged_models([experiment.experiment_id])), "the model is being logged", 90)
     kill(process)
+    llm.behaviour = Behaviour()
     stdout, stderr = evaluation.communicate(timeout=120)
     assert evaluation.returncode == 0, stderr
     check_kept(workspace, stdout, stderr)
