@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from itertools import chain, count
 from pathlib import Path
 
 import mlflow
@@ -36,7 +37,7 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
     Raises:
         EvaluationError: they cannot be written either.
     """
-    place = KEPT_FOLDER / record.run_name
+    place = free_place(KEPT_FOLDER / record.run_name)
     logged = record.model_uri if record.model_uri and record.model_uri.startswith("models:/") else None
     kept = record.model_copy(update={"run_id": None, "model_uri": logged})
     try:
@@ -56,6 +57,12 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
         place,
     )
     return kept
+
+
+def free_place(wanted: Path) -> Path:
+    """A folder that is not there yet: the one that is wanted, or one beside it."""
+    numbered = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
+    return next(place for place in chain([wanted], numbered) if not place.exists())
 
 
 def upload(folder: Path) -> EvaluationRecord:

@@ -141,7 +141,7 @@ def registrable(evaluation: EvaluationRecord) -> LoggedEvaluation:
         raise DataError(
             f"The evaluation {evaluation.run_name} is not in MLflow yet. Log it first: news-classifier eval upload."
         )
-    if evaluation.model_uri.startswith(f"models:/{registered_model_name()}"):
+    if evaluation.model_uri.startswith((f"models:/{registered_model_name()}/", f"models:/{registered_model_name()}@")):
         raise DataError(f"{evaluation.model_uri} is a registered version already. Register a candidate's evaluation.")
     return LoggedEvaluation.model_validate(evaluation.model_dump())
 
