@@ -15,7 +15,7 @@ LAB ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve status ui notebook test lint format bench \
-	bench-providers bench-statistics litellm lock clean
+	bench-evaluation bench-providers bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ format: $(STAMP) ## Format the code
 
 bench: $(STAMP) ## Measure speed (ratios in one run, one core)
 	$(BIN)/python bench/speed.py
+
+bench-evaluation: $(STAMP) ## Measure an evaluation's time and memory, kill it, and check budget and growth
+	$(BIN)/python bench/evaluation.py
 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py

@@ -234,9 +234,9 @@ def work(name: str, address: str, data: Path, load: Load) -> None:
 
 
 @contextmanager
-def echo_service(latency_ms: float) -> Iterator[str]:
+def echo_service(latency_ms: float, *flags: str) -> Iterator[str]:
     """Host and port of a service that lives as long as the context."""
-    command = [sys.executable, str(ROOT / "bench/echo_service.py"), "--latency-ms", str(latency_ms)]
+    command = [sys.executable, str(ROOT / "bench/echo_service.py"), "--latency-ms", str(latency_ms), *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
