@@ -1,5 +1,6 @@
 """What all calls of one piece of work share: places, patience, the journal of answers, and the money."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -18,6 +19,14 @@ class Desk(NamedTuple):
     journal: Journal | None
     repeat: int
     budget: Budget | None
+    turns: dict[bytes, asyncio.Lock]
+    """Of the questions that are being asked."""
+
+    @asynccontextmanager
+    async def alone_with(self, key: bytes) -> AsyncIterator[None]:
+        """Wait until nobody else asks the same question."""
+        async with self.turns.setdefault(key, asyncio.Lock()):
+            yield
 
     @asynccontextmanager
     async def paid(self, worst_usd: float, calls: Sequence[Call]) -> AsyncIterator[None]:

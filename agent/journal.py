@@ -222,9 +222,10 @@ class Journal:
         self.close()
 
 
-def question_key(provider: str, base_url: str, repeat: int, body: bytes) -> bytes:
-    """What an answer is found by: sha256 over the service, the number of the repeat and the request's body."""
-    return hashlib.sha256(f"{provider}\0{base_url}\0{repeat}\0".encode() + body).digest()
+def question_key(asked: Asked, base_url: str, body: bytes) -> bytes:
+    """What an answer is found by: sha256 over the service, candidate, number of the repeat and the request's body."""
+    who = "\0".join((asked.provider, base_url, asked.config_hash, str(asked.repeat)))
+    return hashlib.sha256(f"{who}\0".encode() + body).digest()
 
 
 @retry(

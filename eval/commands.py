@@ -35,7 +35,7 @@ from eval.runner import evaluate
 from eval.secret_scope import use_secrets
 from eval.tags import checked_tags
 from eval.targets import URI_SCHEMES
-from eval.watching import watching
+from eval.watching import FROM_THE_START, SAME_COMMAND, WITHOUT_FRESH, watching
 
 
 class RunOptions(NamedTuple):
@@ -126,7 +126,8 @@ def evaluate_candidate(
     if isinstance(candidate, AgentConfig):
         options.prepare(candidate)
     tags = checked_tags(parse_pairs("--tag", options.tags))
-    with watching(f"Classifying with {candidate if isinstance(candidate, str) else candidate.name}") as watch:
+    name = candidate if isinstance(candidate, str) else candidate.name
+    with watching(f"Classifying with {name}", how_to_resume(candidate, options)) as watch:
         return evaluate(
             candidate,
             dataset,
@@ -138,6 +139,13 @@ def evaluate_candidate(
             join=join,
             watch=watch,
         )
+
+
+def how_to_resume(candidate: AgentConfig | str, options: RunOptions) -> str:
+    """What to do after an evaluation was stopped."""
+    if isinstance(candidate, AgentConfig) and candidate.prompt is None:
+        return FROM_THE_START
+    return WITHOUT_FRESH if options.fresh else SAME_COMMAND
 
 
 def say_left_out(name: str, reason: str) -> None:
@@ -209,5 +217,8 @@ def next_lines(record: EvaluationRecord) -> list[str]:
         return ["Nothing was logged or can be registered until the results are uploaded."]
     holds = f"Run {record.run_id} holds predictions, figures and the model {record.model_uri}."
     if record.partial:
-        return [holds, f"Partial: {record.partial}. The same command with more money asks what is left."]
+        return [
+            holds,
+            f"Partial: {record.partial}. The same command with more money, and without --fresh, asks what is left.",
+        ]
     return [holds, f"Next: news-classifier registry register {record.run_id}"]

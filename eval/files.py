@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from agent.labels import TASKS, UNKNOWN
+from agent.prompt import visible
 from agent.redaction import redact, redact_value
 from eval.charts import draw_confusion, draw_curves
 from eval.metrics.scores import averages, label_scores
@@ -70,17 +71,17 @@ def write_records(path: Path, predictions: Iterable[Prediction], records: Iterab
 
 
 def write_repeats(path: Path, passes: Sequence[Sequence[Prediction]]) -> None:
-    """The labels of each article each time that it was asked about; `stable` where all are the same."""
+    """The labels of each article each time that it was asked about; `stable` is empty where it was not asked each time."""
     names = [f"{task}_{number}" for task in TASKS for number in range(1, len(passes) + 1)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "stable", *names])
-        for each in zip(*passes, strict=False):  # the last pass lacks some where the budget was spent
-            labels = [[prediction.label(task) for prediction in each] for task in TASKS]
-            stable = all(len(set(of_task)) == 1 for of_task in labels)
-            writer.writerow(
-                [inert(redact(each[0].row.id)), stable, *(label for of_task in labels for label in of_task)]
-            )
+        others = [{prediction.row.id: prediction for prediction in once} for once in passes[1:]]
+        for first in passes[0]:  # a pass lacks some where the budget was spent
+            each = [first, *(once.get(first.row.id) for once in others)]
+            labels = [[found.label(task) if found else None for found in each] for task in TASKS]
+            stable = all(len(set(of_task)) == 1 for of_task in labels) if all(each) else None
+            writer.writerow([shown(first.row.id), stable, *(label for of_task in labels for label in of_task)])
 
 
 def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
@@ -107,6 +108,11 @@ def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
     return report.astype({"support": int})
 
 
+def shown(text: str) -> str:
+    """Text of a stranger for a table: without secrets, invisible characters and formulas."""
+    return inert(visible(redact(text)))
+
+
 def inert(text: str) -> str:
     """Text that a spreadsheet shows instead of running it as a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
@@ -115,8 +121,8 @@ def inert(text: str) -> str:
 def _table_row(prediction: Prediction) -> dict[str, object]:
     row, answer = prediction
     cells: dict[str, object] = {
-        "id": inert(row.id),
-        "title": inert(row.title),
+        "id": shown(row.id),
+        "title": shown(row.title),
         "article_hash": row.article.hash,
         "story_id": inert(row.story_id) if row.story_id else None,
     }

@@ -55,10 +55,11 @@ def put_on_record(
         tracker.log(lambda: log_what_runs(config, target.code_hash, dataset, request.tags))
         model_uri = target.model_uri or tracker.log(lambda: log_agent(config).model_uri)
         measured = measure(config, dataset, answers_of(asking, tracker))
+        tracker.log(lambda: log_figures(measured))
         partial = f"the budget was spent with {asking.unasked:,} articles to go" if asking.unasked else None
         origin = Origin(tracker.run_id, name, model_uri, target.code_hash, request.started_at, partial)
         record = write_results(Path(scratch), measured, spool, origin)
-        tracker.log(lambda: log_results(Path(scratch), measured, record))
+        tracker.log(lambda: log_results(Path(scratch), record))
         if tracker.problem:
             record = keep_results(Path(scratch), record, config, tracker.problem)
     return record
@@ -76,10 +77,14 @@ def answers_of(asking: Asking, tracker: Tracker) -> list[Predictions]:
         raise
 
 
-def log_results(folder: Path, measured: Measured, record: EvaluationRecord) -> None:
-    """Log figures and files, and that the evaluation has come to its end; a partial one ends KILLED."""
-    mlflow.log_metrics(record.metrics)
+def log_figures(measured: Measured) -> None:
+    """Log all figures, and those of MLflow's own evaluation."""
+    mlflow.log_metrics(measured.metrics)
     log_mlflow_figures(measured.outcomes)
+
+
+def log_results(folder: Path, record: EvaluationRecord) -> None:
+    """Log the files, and that the evaluation has come to its end; a partial one ends KILLED."""
     mlflow.log_artifacts(str(folder))
     mlflow.set_tag(COMPLETE_TAG, PARTIAL if record.partial else COMPLETE)
     if record.partial:

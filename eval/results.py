@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     config: AgentConfig
     dataset: LabeledSet
     passes: Sequence[Sequence[Prediction]]
-    """The predictions of each time; only the last may lack some."""
+    """The predictions of each time; where money was short some are missing."""
     outcomes: Sequence[TaskOutcome]
     """Of the first time."""
     metrics: dict[str, float]
@@ -80,7 +80,7 @@ def write_results(folder: Path, measured: Measured, spool: Spool, origin: Origin
     version = config.prompt.version if config.prompt else None  # registered while the answers came
     records = ({**answer, "prompt_version": version} for answer in spool.read(sorted(spool)))
     write_files(folder, measured.outcomes, passes[0], records)
-    if len(passes) > 1:
+    if len(passes) > 1 and passes[1]:
         write_repeats(folder / "repeats.csv", passes)
     bills = [prediction.answer.bill for once in passes for prediction in once]
     record = EvaluationRecord(
@@ -98,7 +98,7 @@ def write_results(folder: Path, measured: Measured, spool: Spool, origin: Origin
         artifacts=sorted([*(path.name for path in folder.iterdir()), EVALUATION_FILE, HTML_FILE, MARKDOWN_FILE]),
         fresh_calls=sum(bill.fresh for bill in bills),
         cached_calls=sum(bill.calls - bill.fresh for bill in bills),
-        repeats=len(passes),
+        repeats=sum(map(bool, passes)),
         partial=origin.partial,
     )
     write_report(folder, Report(record, measured.outcomes, passes[0], config))

@@ -71,6 +71,9 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
             with suppress(*AWAY):  # what happened in the body is said, not that the run could not be ended
                 ended.__exit__(*sys.exc_info())
             raise
+        if tracker.problem:
+            with suppress(*AWAY):  # a run that cannot be reached cannot be ended either
+                mlflow.end_run("FAILED")
         tracker.log(ended.close)
-        with suppress(*AWAY):  # a run that cannot be reached cannot be ended either
+        with suppress(*AWAY):
             ended.close()

@@ -50,7 +50,7 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
             "journal; the same command again asks nothing twice."
         ) from err
     logging.getLogger(__name__).warning(
-        "MLflow could not be reached (%s). The results are in %s, and nothing is registered. "
+        "MLflow did not take the results (%s). They are in %s, and nothing is registered. "
         "When it is back: news-classifier eval upload %s",
         redact(problem),
         place,

@@ -16,6 +16,11 @@ INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and SIGTERM, as shells have them."""
 
 
+SAME_COMMAND = "Answers that were paid for are in the journal, and the same command goes on from there."
+WITHOUT_FRESH = "Answers that were paid for are in the journal; the same command without --fresh goes on from there."
+FROM_THE_START = "The local model keeps no journal; the same command starts again."
+
+
 class Meter:
     """Turns what is known after each answer into a line.
 
@@ -51,8 +56,12 @@ class Meter:
 
 
 @contextmanager
-def watching(step: str) -> Iterator[Watch]:
+def watching(step: str, resume: str = SAME_COMMAND) -> Iterator[Watch]:
     """Show how far something is. Ctrl-C and SIGTERM end it with a word on how to go on.
+
+    Args:
+        step: What is being done.
+        resume: How to go on after it was stopped.
 
     Raises:
         click.exceptions.Exit: it was interrupted.
@@ -67,10 +76,7 @@ def watching(step: str) -> Iterator[Watch]:
             raise
         seen = meter.last
         done = f"{seen.done:,} of {seen.total:,} articles were answered" if seen else "Nothing was answered yet"
-        err.print(
-            f"Stopped. {done}; answers that were paid for are in the journal, and the same command goes on from there.",
-            soft_wrap=True,
-        )
+        err.print(f"Stopped. {done}. {resume}", soft_wrap=True)
         raise click.exceptions.Exit(int(code)) from None
 
 

@@ -145,7 +145,7 @@ class LLMProvider(ABC):
     ) -> None:
         slots = pace.slots or Slots(pace.concurrency)
         begun = asyncio.Semaphore(pace.concurrency * BEGUN_PER_SLOT)
-        desk = Desk(slots, pace.patient, pace.journal, pace.repeat, pace.budget)
+        desk = Desk(slots, pace.patient, pace.journal, pace.repeat, pace.budget, {})
 
         async def answer(index: int, article: Article) -> None:
             try:
@@ -205,13 +205,13 @@ class LLMProvider(ABC):
         body = json.dumps(self.wire.body(question)).encode()
         if desk.journal is None:
             return await self._call(body, desk, deadline, calls)
-        key = question_key(self.config.provider, self.open().base_url, desk.repeat, body)
-        if kept := desk.journal.find(key):
-            calls.extend(kept.calls)
-            return self._hear(kept.reply)
         asked = Asked(self.config.provider, self.config.model, self._config_hash, article.hash, desk.repeat)
-        keep = partial(desk.journal.keep, key, asked)
-        return await self._call(body, desk, deadline, calls, keep)
+        key = question_key(asked, self.open().base_url, body)
+        async with desk.alone_with(key):  # two articles with one text are asked about once
+            if kept := desk.journal.find(key):
+                calls.extend(kept.calls)
+                return self._hear(kept.reply)
+            return await self._call(body, desk, deadline, calls, partial(desk.journal.keep, key, asked))
 
     async def _call(
         self, body: bytes, desk: Desk, deadline: float, calls: list[Call], keep: Keep | None = None

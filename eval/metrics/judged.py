@@ -11,7 +11,7 @@ from eval.metrics.figure import Figure
 from eval.metrics.scores import LabelScores, averages, label_scores
 from eval.outcomes import Floats, Integers, TaskOutcome
 from eval.statistics.bootstrap import resampled_confusions
-from eval.statistics.intervals import percentile_interval, share_interval, widest
+from eval.statistics.intervals import effective_size, percentile_interval, share_interval, widest, wilson
 
 Flags = npt.NDArray[np.bool_]
 
@@ -53,8 +53,28 @@ class Judged:
             yield from ((index, label) for index, label in enumerate(self.outcome.labels) if self.scores.support[index])
 
     def average(self, name: str) -> Figure:
-        """A macro or weighted average with its bootstrap interval."""
-        return Figure(float(averages(self.scores)[name]), percentile_interval(self.resampled_averages[name]))
+        """A macro or weighted average with its interval."""
+        value = float(averages(self.scores)[name])
+        return self.like_a_share(value, self.size, self.resampled_averages[name])
+
+    def like_a_share(self, value: float, size: float, resampled: Floats) -> Figure:
+        """A figure from 0 to 1 that is no plain share, such as F1, with its bootstrap interval.
+
+        Where few articles are wrong the bootstrap sees too little and is too narrow, and of none it is a point. So the
+        interval is never narrower than Wilson's of an equal share of as many articles.
+
+        Args:
+            value: The figure.
+            size: Independent articles that it is made of.
+            resampled: The same figure of each resample, shape (resamples,).
+        """
+        return Figure(value, widest(wilson(value * size, size), percentile_interval(resampled)))
+
+    @cached_property
+    def size(self) -> float:
+        """Independent articles."""
+        right = (self.outcome.predicted == self.outcome.gold).astype(float)
+        return effective_size(right, self.outcome.stories)
 
     def share(self, hits: Flags, among: Flags, resampled: Floats) -> Figure:
         """A share of articles with Wilson's interval; 0 without one where there are none.

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import norm, t
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
+QUANTILE = float(norm.ppf((1 + CONFIDENCE) / 2))
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -75,7 +76,10 @@ def effective_size(values: Floats, stories: Integers | None) -> float:
 
     Where all values are the same nothing can be learned about the stories, and each counts as one article.
 
-    Source: Kish, Survey Sampling, 1965, section 8.2 (n over the design effect).
+    How far articles of a story are alike is itself only estimated, from as many stories as there are; a quantile of
+    Student's t in place of the normal one makes up for that.
+
+    Source: Kish, Survey Sampling, 1965, section 8.2 (n over the design effect); Korn and Graubard 1998 (Student's t).
     """
     if stories is None:
         return float(len(values))
@@ -85,7 +89,8 @@ def effective_size(values: Floats, stories: Integers | None) -> float:
     grouped = float((np.bincount(numbers, weights=deviations) ** 2).sum())
     if len(names) == 1 or alone == 0:
         return float(len(names))
-    return len(values) * min(1.0, alone / grouped) if grouped else float(len(values))
+    size = len(values) * min(1.0, alone / grouped) if grouped else float(len(values))
+    return size * (QUANTILE / float(t.ppf((1 + CONFIDENCE) / 2, len(names) - 1))) ** 2
 
 
 def percentile_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval | None:

@@ -84,7 +84,7 @@ def test_it_is_never_exceeded_and_stops_only_when_a_call_does_not_fit(
     calls: Sequence[Made], allowed: int, workers: int
 ) -> None:
     budget = Budget(allowed * UNIT)
-    shop = Shop(Desk(Slots(workers), True, None, 0, budget))
+    shop = Shop(Desk(Slots(workers), True, None, 0, budget, {}))
     asyncio.run(shop.serve(calls))
     assert shop.invoice * UNIT <= budget.spent_usd <= budget.max_usd
     if not any(want.cancelled for want in calls):
