@@ -71,7 +71,7 @@ def write_records(path: Path, predictions: Iterable[Prediction], records: Iterab
 
 
 def write_repeats(path: Path, passes: Sequence[Sequence[Prediction]]) -> None:
-    """The labels of each article each time that it was asked about; `stable` is empty where it was not asked each time."""
+    """The labels of each article each time; whether they are all the same, empty where it was not asked each time."""
     names = [f"{task}_{number}" for task in TASKS for number in range(1, len(passes) + 1)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

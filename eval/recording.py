@@ -27,7 +27,7 @@ from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
 from eval.targets import Target
 from eval.tracker import Tracker, tracker_of
 from eval.tracking import git_commit, log_dataset, log_mlflow_figures, log_params, run_name
-from eval.uploads import keep_results
+from eval.uploads import Kept, keep_results
 
 
 class Request(NamedTuple):
@@ -61,7 +61,7 @@ def put_on_record(
         record = write_results(Path(scratch), measured, spool, origin)
         tracker.log(lambda: log_results(Path(scratch), record))
         if tracker.problem:
-            record = keep_results(Path(scratch), record, config, tracker.problem)
+            record = keep_results(Path(scratch), record, Kept(agent=config, tags=dict(request.tags)), tracker.problem)
     return record
 
 

@@ -12,6 +12,7 @@ from agent.isolation import IsolatedCandidate, IsolatedModel
 from agent.providers import Pace
 from agent.records import Article, Classification
 from agent.settings import parse_settings, read_yaml
+from eval.store import open_store
 
 URI_SCHEMES = ("models:/", "runs:/")
 ENTRY = "model.py"
@@ -68,6 +69,7 @@ class Target(NamedTuple):
             IsolationError: it cannot be loaded, or the code that answers is not the code that was logged.
             ConfigError: its configuration is not one that is known here.
         """
+        uri = fixed_version(uri)
         model = IsolatedModel(uri)
         try:
             described: Any = read_yaml(model.model_path / "MLmodel")
@@ -87,3 +89,23 @@ class Target(NamedTuple):
     def waits(self) -> bool:
         """Whether answers are waited for, so that something else can be done meanwhile; a local model computes."""
         return self.config.prompt is not None
+
+
+def fixed_version(uri: str) -> str:
+    """The version that an alias stands for now, because it may stand for another one soon; any other URI as it is.
+
+    Raises:
+        StoreError: the MLflow store cannot be opened.
+        IsolationError: there is no such alias.
+    """
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    if not at:
+        return uri
+    from mlflow import MlflowClient  # two seconds, and only needed here
+    from mlflow.exceptions import MlflowException
+
+    open_store()
+    try:
+        return f"models:/{name}/{MlflowClient().get_model_version_by_alias(name, alias).version}"
+    except MlflowException as err:
+        raise IsolationError(f"Cannot load {uri!r}: {err}. Check the name, the alias and MLFLOW_TRACKING_URI.") from err

@@ -6,7 +6,7 @@ from itertools import chain, count
 from pathlib import Path
 
 import mlflow
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.config import AgentConfig
 from agent.errors import DataError, EvaluationError
@@ -21,17 +21,27 @@ from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
 from eval.tracking import experiment_name, log_params, tracked_run
 
 KEPT_FOLDER = Path("reports")
-CONFIG_FILE = "agent.json"
-"""Beside the files of an evaluation that could not be logged: the candidate."""
+KEPT_FILE = "kept.json"
+"""Beside the files of an evaluation that could not be logged: what logging it needs."""
 
 
-def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, problem: str) -> EvaluationRecord:
+class Kept(BaseModel):
+    """What logging an evaluation later needs besides its files."""
+
+    model_config = ConfigDict(frozen=True)
+
+    agent: AgentConfig
+    tags: dict[str, str]
+    """Of one's own."""
+
+
+def keep_results(folder: Path, record: EvaluationRecord, kept: Kept, problem: str) -> EvaluationRecord:
     """Keep the files of an evaluation that could not be logged, and say how to log them later.
 
     Args:
         folder: Where the files are now.
         record: The evaluation.
-        config: The candidate.
+        kept: The candidate and the tags.
         problem: Why it could not be logged.
 
     Raises:
@@ -39,10 +49,10 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
     """
     place = free_place(KEPT_FOLDER / record.run_name)
     logged = record.model_uri if record.model_uri and record.model_uri.startswith("models:/") else None
-    kept = record.model_copy(update={"run_id": None, "model_uri": logged})
+    unlogged = record.model_copy(update={"run_id": None, "model_uri": logged})
     try:
-        write_record(folder, kept)
-        (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2), encoding="utf-8")
+        write_record(folder, unlogged)
+        (folder / KEPT_FILE).write_text(kept.model_dump_json(indent=2), encoding="utf-8")
         shutil.copytree(folder, place)
     except OSError as err:
         raise EvaluationError(
@@ -56,7 +66,7 @@ def keep_results(folder: Path, record: EvaluationRecord, config: AgentConfig, pr
         place,
         place,
     )
-    return kept
+    return unlogged
 
 
 def free_place(wanted: Path) -> Path:
@@ -75,7 +85,7 @@ def upload(folder: Path) -> EvaluationRecord:
         DataError: the folder holds no such evaluation, it was uploaded already, or the code has changed since.
         StoreError: MLflow still cannot be reached.
     """
-    record, config = read_kept(folder)
+    record, kept = read_kept(folder)
     if record.run_id:
         raise DataError(f"{folder} was uploaded already, as run {record.run_id}.")
     if record.model_uri is None and code_hash() != record.candidate.code_hash:
@@ -84,8 +94,8 @@ def upload(folder: Path) -> EvaluationRecord:
             f"({code_hash()[:12]}). Check out commit {record.git_commit}, or evaluate again."
         )
     open_store()
-    with tracked_run(experiment_name(config.track), record.run_name, join=True) as run:
-        config = register_prompt(config)
+    with tracked_run(experiment_name(kept.agent.track), record.run_name, join=True) as run:
+        config = register_prompt(kept.agent)
         candidate = record.candidate
         log_params(
             {
@@ -95,23 +105,27 @@ def upload(folder: Path) -> EvaluationRecord:
                 **candidate.model_dump(),
             }
         )
-        mlflow.set_tags({"track": candidate.track, "provider": candidate.provider, "model": candidate.model})
+        own = {"track": candidate.track, "provider": candidate.provider, "model": candidate.model}
+        mlflow.set_tags({**kept.tags, **own, **({"git_commit": record.git_commit} if record.git_commit else {})})
         uri = record.model_uri or log_agent(config).model_uri
         record = record.model_copy(update={"run_id": run.info.run_id, "model_uri": uri})
         mlflow.log_metrics(record.metrics)
-        write_record(folder, record)
         mlflow.log_artifacts(str(folder))
+        mlflow.log_text(record.model_dump_json(indent=2), EVALUATION_FILE)
         mlflow.set_tag(COMPLETE_TAG, PARTIAL if record.partial else COMPLETE)
+        write_record(folder, record)  # last, so that an upload that failed can be tried again
+        if record.partial:
+            mlflow.end_run("KILLED")
     return record
 
 
-def read_kept(folder: Path) -> tuple[EvaluationRecord, AgentConfig]:
+def read_kept(folder: Path) -> tuple[EvaluationRecord, Kept]:
     """The evaluation and the candidate in a folder. Raises DataError."""
     try:
         record = EvaluationRecord.model_validate_json((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
-        config = AgentConfig.model_validate_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        kept = Kept.model_validate_json((folder / KEPT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as err:
         raise DataError(
             f"{folder} holds no evaluation that was kept: {err}. Give the folder that the warning named."
         ) from err
-    return record, config
+    return record, kept

@@ -25,7 +25,7 @@ def kept(
     here = mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
-    record = evaluate(agent_config, sample_set)
+    record = evaluate(agent_config, sample_set, tags={"team": "desk"})
     assert (record.run_id, record.model_uri) == (None, None)
     with pytest.raises(DataError, match="not in MLflow yet"):
         registrable(record)
@@ -34,12 +34,13 @@ def kept(
 
 
 def test_what_was_kept_is_uploaded_once_with_its_model(kept: Path, store: MlflowClient) -> None:
-    assert {"evaluation.json", "predictions.csv", "report.html", "agent.json"} <= {path.name for path in kept.iterdir()}
+    assert {"evaluation.json", "predictions.csv", "report.html", "kept.json"} <= {path.name for path in kept.iterdir()}
     record = upload(kept)
     assert record.run_id
     assert record.model_uri
     run = store.get_run(record.run_id)
     assert run.info.status == "FINISHED"
+    assert run.data.tags["team"] == "desk"
     assert run.data.metrics["category_accuracy"] == record.metrics["category_accuracy"]
     assert load_evaluation(record.run_id) == registrable(record)
     assert len(load_predictions(record.run_id)) == 10
