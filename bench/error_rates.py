@@ -1,4 +1,4 @@
-"""How often the verdict of a comparison is wrong, and how often it finds what is there.
+"""How often verdicts are wrong, how often they find what is there, and whether intervals hold the truth.
 
     python bench/error_rates.py [--simulations 2000]
 
@@ -22,6 +22,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from eval.metrics import accuracy as accuracy_metric
+from eval.metrics import recall as recall_metric
+from eval.metrics.figure import Figure
+from eval.metrics.judged import Judged
 from eval.outcomes import TaskOutcome
 from eval.statistics.comparison import Difference, Verdict, compare, verdict_of
 from eval.statistics.paired_tests import holm, mcnemar, sign_flip
@@ -32,6 +36,7 @@ ACCURACY = 0.9
 DISCORDANCE = 0.1
 FALSE_BETTER = 0.025
 FALSE_TIE = 0.05
+COVERED = 0.95
 STANDARD_ERRORS = 3.44
 """Above a share that must not be exceeded; of 2.5 % in 2,000 simulations they make 3.7 %."""
 CANDIDATES = 12
@@ -166,6 +171,32 @@ def false_ties(articles: int, discordance: float, simulations: int) -> Row:
     return Row(f"2 points, discordance {discordance}, n = {articles:,}: tie", ties, 0, highest(FALSE_TIE, simulations))
 
 
+def coverage(articles: int, accuracy: float, simulations: int, stories: int | None = None) -> Iterator[Row]:
+    """How often 95 % intervals hold the truth: of accuracy, and of macro recall, whose truth is the same here."""
+    rng = np.random.default_rng(SEED)
+    held = {"accuracy": 0, "macro_recall": 0}
+    of_story = None if stories is None else np.arange(articles) % stories
+    for _ in range(simulations):
+        gold = rng.integers(len(LABELS), size=articles)
+        chance = accuracy if of_story is None else rng.beta(2.1 * accuracy, 2.1 * (1 - accuracy), stories)[of_story]
+        right = rng.random(articles) < chance
+        predicted = np.where(right, gold, (gold + rng.integers(1, len(LABELS), size=articles)) % len(LABELS))
+        found = all_task_figures(TaskOutcome("category", LABELS, gold, predicted, None, of_story))
+        for name in held:
+            interval = found[name].interval
+            held[name] += interval is not None and interval.low <= accuracy <= interval.high
+    where = f"n = {articles}" if stories is None else f"{stories} stories of {articles // stories}"
+    for name, count in held.items():
+        lowest = 1 - highest(1 - COVERED, simulations)
+        yield Row(f"{where}, accuracy {accuracy}: {name} in its interval", count / simulations, lowest, 1.0)
+
+
+def all_task_figures(outcome: TaskOutcome) -> dict[str, Figure]:
+    """The figures of one task without its name."""
+    judged = Judged(outcome)
+    return {**accuracy_metric.measure(judged), **recall_metric.measure(judged)}
+
+
 def measure(simulations: int) -> Iterator[Row]:
     """Every row of the table."""
     for articles in (50, 200, 1000):
@@ -178,6 +209,9 @@ def measure(simulations: int) -> Iterator[Row]:
     yield equal_models_in_stories(50, 4, simulations)
     for articles, discordance in ((200, 0.02), (1000, 0.05)):
         yield false_ties(articles, discordance, simulations)
+    for articles, accuracy in ((40, 0.95), (200, 0.99), (416, 0.95)):
+        yield from coverage(articles, accuracy, simulations // 4)
+    yield from coverage(200, 0.9, simulations // 4, stories=10)
 
 
 def main() -> None:

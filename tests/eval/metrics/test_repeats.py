@@ -1,10 +1,12 @@
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import EvaluationError
+from eval.files import write_repeats
 from eval.labeled_set import LabeledArticle
 from eval.metrics import flatten
 from eval.metrics.repeats import repeat_figures
@@ -69,3 +71,15 @@ def test_agreement_is_the_mean_over_all_pairs(labels: list[list[str]]) -> None:
 def test_passes_that_cannot_be_compared_are_refused(passes: list[list[Prediction]], message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         repeat_figures(passes)
+
+
+def test_the_file_of_repeats_joins_by_article_also_where_a_pass_has_holes(tmp_path: Path) -> None:
+    first, second = answered(["a", "b", "c"]), answered(["a", "b", "c"])
+    write_repeats(tmp_path / "repeats.csv", [first, [second[0], second[2]]])
+    lines = (tmp_path / "repeats.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[:4] for line in lines] == [
+        ["id", "stable", "category_1", "category_2"],
+        ["0", "True", "a", "a"],
+        ["1", "", "b", ""],
+        ["2", "True", "c", "c"],
+    ]
