@@ -86,7 +86,7 @@ notebook: $(STAMP) ## Open the notebooks in JupyterLab, in an environment of its
 	$(BIN)/uvx --python $(BIN)/python --from 'jupyterlab>=4,<5' jupyter-lab $(LAB) notebooks
 
 test: $(STAMP) ## Run the tests; needs no key and no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(STAMP) ## ruff, mypy strict, import-linter, and the repository's own rules
 	$(BIN)/ruff check .

@@ -36,9 +36,10 @@ def open_store() -> Store:
     import mlflow  # two seconds, which an evaluation spends while it waits for its first answers
 
     redact_logs()  # MLflow has made handlers of its own
-    store = local_store_checked()
+    store = configured_store()
     mlflow.set_tracking_uri(store.tracking_uri)
     mlflow.set_registry_uri(store.registry_uri)
+    local_store_checked()
     for uri in {*store}:
         if (path := sqlite_path(uri)) and not path.exists():
             _create_sqlite_store(path, uri)
@@ -51,21 +52,24 @@ def open_store() -> Store:
     return store
 
 
-def local_store_checked() -> Store:
-    """The addresses of the environment, after a look at the files of those that are local.
+def configured_store() -> Store:
+    """The addresses that the environment names."""
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+    return Store(tracking_uri, os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri)
+
+
+def local_store_checked() -> None:
+    """Look at the files of those stores that are local; quick, and without MLflow.
 
     Raises:
-        StoreError: a local store is no database, or cannot be made.
+        StoreError: one is no database, or cannot be made.
     """
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-    store = Store(tracking_uri, os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri)
-    for uri in {*store}:
+    for uri in {*configured_store()}:
         path = sqlite_path(uri)
         if path and path.exists():
             _check_sqlite(path, uri)
         elif path and not path.absolute().parent.is_dir():
             raise StoreError(f"The MLflow store {uri!r} cannot be created: there is no folder {path.parent}. Make it.")
-    return store
 
 
 def sqlite_path(uri: str) -> Path | None:

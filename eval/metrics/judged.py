@@ -11,7 +11,7 @@ from eval.metrics.figure import Figure
 from eval.metrics.scores import LabelScores, averages, label_scores
 from eval.outcomes import Floats, Integers, TaskOutcome
 from eval.statistics.bootstrap import resampled_confusions
-from eval.statistics.intervals import effective_size, percentile_interval, share_interval, widest, wilson
+from eval.statistics.intervals import cautious_size, percentile_interval, share_interval, widest, wilson
 
 Flags = npt.NDArray[np.bool_]
 
@@ -74,7 +74,7 @@ class Judged:
     def size(self) -> float:
         """Independent articles."""
         right = (self.outcome.predicted == self.outcome.gold).astype(float)
-        return effective_size(right, self.outcome.stories)
+        return cautious_size(right, self.outcome.stories)
 
     def share(self, hits: Flags, among: Flags, resampled: Floats) -> Figure:
         """A share of articles with Wilson's interval; 0 without one where there are none.

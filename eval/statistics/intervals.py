@@ -50,7 +50,7 @@ def share_interval(hits: npt.NDArray[np.bool_], stories: Integers | None) -> Int
     """
     if not len(hits):
         return None
-    size = effective_size(hits.astype(float), stories)
+    size = cautious_size(hits.astype(float), stories)
     return wilson(float(hits.mean()) * size, size)
 
 
@@ -76,10 +76,7 @@ def effective_size(values: Floats, stories: Integers | None) -> float:
 
     Where all values are the same nothing can be learned about the stories, and each counts as one article.
 
-    How far articles of a story are alike is itself only estimated, from as many stories as there are; a quantile of
-    Student's t in place of the normal one makes up for that.
-
-    Source: Kish, Survey Sampling, 1965, section 8.2 (n over the design effect); Korn and Graubard 1998 (Student's t).
+    Source: Kish, Survey Sampling, 1965, section 8.2 (n over the design effect).
     """
     if stories is None:
         return float(len(values))
@@ -89,8 +86,21 @@ def effective_size(values: Floats, stories: Integers | None) -> float:
     grouped = float((np.bincount(numbers, weights=deviations) ** 2).sum())
     if len(names) == 1 or alone == 0:
         return float(len(names))
-    size = len(values) * min(1.0, alone / grouped) if grouped else float(len(values))
-    return size * (QUANTILE / float(t.ppf((1 + CONFIDENCE) / 2, len(names) - 1))) ** 2
+    return len(values) * min(1.0, alone / grouped) if grouped else float(len(values))
+
+
+def cautious_size(values: Floats, stories: Integers | None) -> float:
+    """The effective size, less for few stories.
+
+    How far articles of a story are alike is itself only estimated, from as many stories as there are; a quantile of
+    Student's t in place of the normal one makes up for that.
+
+    Source: Korn and Graubard 1998, as above.
+    """
+    size = effective_size(values, stories)
+    if stories is None or (count := len(np.unique(stories))) < 2:
+        return size
+    return size * (QUANTILE / float(t.ppf((1 + CONFIDENCE) / 2, count - 1))) ** 2
 
 
 def percentile_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval | None:

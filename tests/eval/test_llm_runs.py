@@ -23,7 +23,7 @@ from tests.eval.conftest import KEY
 from tests.llm_server import Behaviour, LLMServer
 
 PROVIDERS = ("openai", "anthropic", "databricks")
-QUICK = {"retries": {"first_wait_s": 0.01}, "timeouts": {"read_s": 1.0, "total_s": 5.0}}
+QUICK = {"retries": {"first_wait_s": 0.01}, "timeouts": {"read_s": 5.0, "total_s": 20.0}}
 
 
 def candidate(provider: str, **settings: object) -> AgentConfig:
@@ -172,7 +172,7 @@ def test_a_call_that_is_never_answered_is_counted_with_its_upper_bound(
     store: MlflowClient, llm: LLMServer, sample_set: LabeledSet
 ) -> None:
     llm.script([Behaviour(hang=True)])
-    config = candidate("anthropic", timeouts={"read_s": 0.3, "total_s": 5.0})
+    config = candidate("anthropic", timeouts={"read_s": 2.0, "total_s": 20.0})
     record = evaluate(config, sample_set)
     hung = llm.requests[0]
     assert config.price

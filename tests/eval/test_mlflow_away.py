@@ -74,7 +74,7 @@ def check_kept(workspace: Path, stdout: str, stderr: str) -> None:
     kept = EvaluationRecord.model_validate_json((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert kept == printed
     assert (kept.run_id, kept.model_uri, kept.metrics["category_accuracy"]) == (None, None, 1.0)
-    assert {path.name for path in folder.iterdir()} == {*kept.artifacts, "agent.json"}
+    assert {path.name for path in folder.iterdir()} == {*kept.artifacts, "kept.json"}
 
 
 def test_nobody_at_the_address(workspace: Path, llm: LLMServer, monkeypatch: pytest.MonkeyPatch) -> None:

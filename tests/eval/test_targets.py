@@ -67,7 +67,8 @@ def test_every_address_of_a_local_version_runs_its_own_code(
     done = command("eval", "run", "--agent", champion, "--data", SAMPLE, "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
-    assert (record["model_uri"], record["candidate"]["code_hash"]) == (champion, own)
+    version = MlflowClient().get_model_version_by_alias("news_classifier", "champion").version
+    assert (record["model_uri"], record["candidate"]["code_hash"]) == (f"models:/news_classifier/{version}", own)
     answers = mlflow.artifacts.load_dict(f"runs:/{record['run_id']}/predictions.json")
     assert {call["stage"] for row in answers for call in row["answer"]["calls"]} == {"changed"}
     articles = [row.article for row in sample_set.rows]

@@ -175,7 +175,7 @@ def test_no_more_calls_are_in_flight_than_allowed_and_no_slot_is_idle(
 def test_callers_in_several_threads_get_their_own_answers(
     server: LLMServer, create: Create, service: Service, labels: LabelSet
 ) -> None:
-    provider = create(service)
+    provider = create(service, timeouts={"read_s": 5.0, "total_s": 20.0})
     with ThreadPoolExecutor(4) as threads:
         for answers in threads.map(lambda _: ask(provider, stories(8)), range(4)):
             assert [(answer.category, answer.sentiment) for answer in answers] == [right(n, labels) for n in range(8)]

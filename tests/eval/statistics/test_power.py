@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
 from agent.errors import EvaluationError
-from eval import power as module
+from eval.statistics import power as module
 from eval.statistics.power import ALPHA, articles_needed, power_of, smallest_detectable
 
 
