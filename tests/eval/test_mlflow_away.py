@@ -100,7 +100,8 @@ def test_a_server_that_dies_half_way(
     llm.behaviour = Behaviour(status=429, retry_after="0.5")  # until the server is gone
     llm.script([Behaviour()] * 9)
     evaluation = subprocess.Popen(RUN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    client = MlflowClient(tracking_uri=f"sqlite:///{workspace}/server/mlflow.db")
+    place = f"sqlite:///{workspace}/server/mlflow.db"
+    client = MlflowClient(tracking_uri=place, registry_uri=place)
     wait_until(lambda: client.get_experiment_by_name("news-classifier-external") is not None, "the run has begun", 90)
     experiment = client.get_experiment_by_name("news-classifier-external")
     assert experiment
