@@ -57,6 +57,11 @@ def command(*words: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
 
 
+def hears_interrupts() -> None:
+    """A shell that starts tests in the background lets them, and all that they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*words: object) -> "subprocess.Popen[str]":
     """A command in a process group of its own."""
     return subprocess.Popen(
@@ -64,6 +69,7 @@ def start(*words: object) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_interrupts,
         start_new_session=True,
     )
 
