@@ -221,4 +221,6 @@ def next_lines(record: EvaluationRecord) -> list[str]:
             holds,
             f"Partial: {record.partial}. The same command with more money, and without --fresh, asks what is left.",
         ]
+    if record.model_uri and "/" in record.model_uri.removeprefix("models:/"):  # a registered version
+        return [holds]
     return [holds, f"Next: news-classifier registry register {record.run_id}"]

@@ -14,7 +14,7 @@ from eval.console import json_option, out, path_option, print_json, print_wide
 from eval.runner import JOURNAL_FILE
 
 DAY_S = 86_400
-TABLE_WIDTH = 110
+TABLE_WIDTH = 124
 
 
 @click.command("journal")
