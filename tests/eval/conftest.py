@@ -14,6 +14,7 @@ from tests.eval.logged_runs import LoggedRuns
 from tests.llm_server import LLMServer
 
 KEY = f"sk-{'test' * 5}"
+WRONG_KEY = f"sk-{'wrong' * 5}"
 
 
 def provider_environment(server: LLMServer) -> dict[str, str]:

@@ -19,7 +19,7 @@ from eval.candidates import load_candidate
 from eval.labeled_set import LabeledSet
 from eval.prompts import ALIAS
 from eval.runner import evaluate
-from tests.eval.conftest import KEY
+from tests.eval.conftest import KEY, WRONG_KEY
 from tests.llm_server import Behaviour, LLMServer
 
 PROVIDERS = ("openai", "anthropic", "databricks")
@@ -116,11 +116,11 @@ def test_a_registered_model_needs_nothing_but_its_key(
 def test_a_wrong_key_ends_the_run_after_a_few_calls(
     store: MlflowClient, llm: LLMServer, sample_set: LabeledSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-0123456789abcdef")
+    monkeypatch.setenv("OPENAI_API_KEY", WRONG_KEY)
     llm.behaviour = Behaviour(latency_s=0.2)
     with pytest.raises(ProviderError, match="OPENAI_API_KEY") as raised:
         evaluate(candidate("openai"), sample_set, concurrency=2)
-    assert "sk-wrong" not in str(raised.value)
+    assert WRONG_KEY not in str(raised.value)
     assert len(llm.requests) <= 6
     [run] = store.search_runs([store.get_experiment_by_name("news-classifier-external").experiment_id])
     assert run.info.status == "FAILED"

@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from eval.candidates import load_candidate
 from tests.conftest import write_jsonl
+from tests.eval.conftest import WRONG_KEY
 from tests.llm_server import Behaviour, LLMServer
 
 CATEGORIES = ("Politics", "Technology", "Business", "Sports")
@@ -258,7 +259,7 @@ def test_a_wrong_key_is_not_tried_with_every_article(
 ) -> None:
     """Regression: the process that asks went on while the run was being ended."""
     llm.behaviour = Behaviour(latency_s=0.05)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-0123456789abcdef")
+    monkeypatch.setenv("OPENAI_API_KEY", WRONG_KEY)
     done = command(*RUN)
     assert done.returncode == 3
     assert "OPENAI_API_KEY" in done.stderr

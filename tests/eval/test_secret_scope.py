@@ -6,11 +6,13 @@ from agent.errors import ConfigError
 from eval.secret_scope import SCOPE, use_secrets
 from tests.llm_server import Behaviour, LLMServer
 
+KEY_OF_THE_SCOPE = f"sk-{'scope' * 5}"
+
 
 def test_the_key_of_the_scope_takes_the_place_of_the_environments(llm: LLMServer) -> None:
-    llm.secrets[(SCOPE, "openai-api-key")] = "sk-from-the-scope-0123456789"
+    llm.secrets[(SCOPE, "openai-api-key")] = KEY_OF_THE_SCOPE
     use_secrets("openai")
-    assert os.environ["OPENAI_API_KEY"] == "sk-from-the-scope-0123456789"
+    assert os.environ["OPENAI_API_KEY"] == KEY_OF_THE_SCOPE
 
 
 def test_a_scope_that_cannot_be_read_never_falls_back(llm: LLMServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from serving import doctor as doctor_module
 from serving.doctor_commands import doctor, models
 from tests.llm_server import Behaviour, LLMServer
 
-KEY = "sk-of-the-doctor-0123456789"
+KEY = f"sk-{'doctor' * 4}"
 PLACES = ["tracking store", "registry", "Unity Catalog"]
 
 

@@ -33,6 +33,7 @@ from eval.statistics.comparison import Comparison, Difference
 from tests.conftest import ROOT
 
 SITE = "https://example.invalid"
+CHROMIUM = shutil.which("chromium")
 ATTACKS = (
     "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>",
     "</style></title></textarea></pre><script>window.pwned = 1</script><!--",
@@ -384,18 +385,16 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which .ci/run installs")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_browser_shows_it(tmp_path: Path, scheme: str, width: int) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no 'chromium' on the path")
     from playwright.sync_api import sync_playwright
 
     write_report(tmp_path, full_report(" ".join(ATTACKS)))
     seen: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         page.on("console", lambda message: seen.append(message.text))
         page.on("pageerror", lambda error: seen.append(str(error)))
