@@ -38,11 +38,14 @@ def run_lines(record: EvaluationRecord) -> list[str]:
     latencies = [metrics[f"latency_ms_{name}"] for name in ("p50", "p95", "p99") if f"latency_ms_{name}" in metrics]
     cost = metrics.get("cost_usd_per_1k")
     few = [f"{record.dataset.rows} articles are too few to decide."] if record.dataset.rows < ENOUGH_ROWS else []
+    calls = f"calls: {record.fresh_calls:,} fresh, {record.cached_calls:,} from the journal"
+    paid = [calls] if record.candidate.prompt_hash else []
     return [
         *few,
         f"latency p50 / p95 / p99: {' / '.join(f'{value:.2f}' for value in latencies) or '-'} ms",
         f"cost per 1,000 articles: {'unknown' if cost is None else f'${cost:.4f}'}",
         f"answered {metrics['answered']:.0f}, failed {metrics['failed']:.0f}",
+        *paid,
     ]
 
 

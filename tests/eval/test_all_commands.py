@@ -48,5 +48,7 @@ def test_one_that_fails_does_not_keep_the_others_from_being_compared(two_candida
     found = json.loads(done.stdout)
     assert list(found["problems"]) == ["local-sklearn"]
     assert [each["agent"] for each in found["evaluations"]] == ["external-openai"]
+    again = CliRunner().invoke(main, ["eval", "run", "--provider", "openai", "--data", DATA])
+    assert "calls: 0 fresh, 10 from the journal" in again.stdout
     refused = CliRunner().invoke(main, ["eval", "all", "--provider", "openai"])
     assert refused.exit_code == 2
