@@ -93,14 +93,14 @@ def cautious_size(values: Floats, stories: Integers | None) -> float:
     """The effective size, less for few stories.
 
     How far articles of a story are alike is itself only estimated, from as many stories as there are; a quantile of
-    Student's t in place of the normal one makes up for that.
+    Student's t in place of the normal one makes up for that, and count / (count - 1) for the variance between few.
 
     Source: Korn and Graubard 1998, as above.
     """
     size = effective_size(values, stories)
     if stories is None or (count := len(np.unique(stories))) < 2:
         return size
-    return size * (QUANTILE / float(t.ppf((1 + CONFIDENCE) / 2, count - 1))) ** 2
+    return size * (count - 1) / count * (QUANTILE / float(t.ppf((1 + CONFIDENCE) / 2, count - 1))) ** 2
 
 
 def percentile_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval | None:

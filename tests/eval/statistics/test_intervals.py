@@ -56,8 +56,8 @@ def test_effective_size_is_that_of_cluster_robust_standard_errors() -> None:
 def test_articles_that_repeat_each_other_count_once() -> None:
     """Ten copies of every article say as much as the articles alone, a little less for being 40 stories only."""
     hits = np.array([True] * 30 + [False] * 10)
-    size = 40 * (norm.ppf(0.975) / t.ppf(0.975, 39)) ** 2
-    assert 37 < size < 40
+    size = 39 * (norm.ppf(0.975) / t.ppf(0.975, 39)) ** 2
+    assert 36 < size < 39
     assert share_interval(np.repeat(hits, 10), np.repeat(np.arange(40), 10)) == pytest.approx(wilson(0.75 * size, size))
     assert share_interval(hits, None) == wilson(30, 40)
     assert share_interval(hits[:0], None) is None
