@@ -5,19 +5,22 @@ Every call to MLflow's registry is made here. What cannot be read is an error, n
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
+from registry.refusals import explained, says_missing
 
 CHAMPION, CHALLENGER, CANDIDATE, DEFEATED = ALIASES = ("champion", "challenger", "candidate", "defeated")
-PENDING_TAG = "pending_alias"
-"""The alias that a version is about to get. It is still there only if the registration was interrupted."""
+SET_ORDER = (DEFEATED, CANDIDATE, CHAMPION, CHALLENGER)
+"""So that no version loses its place before it has the next one, and a champion exists at every moment."""
+REGISTERED_AS_TAG = "registered_as"
+"""The alias that a version was registered for, or `none`; a later registration completes one that was interrupted."""
+EVIDENCE_TAG = "evidence_hash"
+"""Names the evidence that the version was registered with."""
 MEASURED_TAGS = {
     "category_accuracy": "category_accuracy",
     "category_f1": "category_macro_f1",
@@ -36,6 +39,7 @@ class Version(NamedTuple):
     run_id: str | None
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
+    description: str = ""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -78,6 +82,10 @@ class Snapshot(NamedTuple):
             )
         return found
 
+    def without(self, number: str | None) -> "Snapshot":
+        """The same without one version."""
+        return self._replace(versions=tuple(version for version in self.versions if version.number != number))
+
 
 class Registry:
     """One registered model.
@@ -97,44 +105,105 @@ class Registry:
         Raises:
             RegistryError: the registry cannot be read.
         """
-        with _explained(f"read the registered model {self.name!r}"):
+        with explained(f"read the registered model {self.name!r}"):
             try:
                 model = self._client.get_registered_model(self.name)
             except MlflowException as err:
-                if err.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if says_missing(err):
                     return Snapshot((), {})
                 raise
-            aliases = {alias: str(number) for alias, number in model.aliases.items()}
+            aliases = _ours(model.aliases)
             found = [_version(entry, aliases) for entry in self._search()]
         return Snapshot(tuple(sorted(found, key=lambda version: -int(version.number))), aliases)
 
-    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
-        """Register a logged model as a new version that carries its tags from the start. Returns its number.
+    def aliases(self) -> dict[str, str]:
+        """Where the four aliases point now. Raises RegistryError if the registry cannot be read."""
+        with explained(f"read the aliases of {self.name!r}"):
+            try:
+                return _ours(self._client.get_registered_model(self.name).aliases)
+            except MlflowException as err:
+                if says_missing(err):
+                    return {}
+                raise
+
+    def exists(self, number: str) -> bool:
+        """Whether there is a version of that number. Raises RegistryError if that cannot be found out."""
+        with explained(f"read version {number} of {self.name!r}"):
+            try:
+                self._client.get_model_version(self.name, number)
+            except MlflowException as err:
+                if says_missing(err):
+                    return False
+                raise
+        return True
+
+    def put_aliases(self, wanted: Mapping[str, str]) -> None:
+        """Make the four aliases point where they are wanted, and nowhere else; the champion moves in one call.
+
+        Raises:
+            RegistryError: the registry refused; aliases that were put before that stay.
+        """
+        current = self.aliases()
+        for alias in SET_ORDER:
+            if alias in wanted and current.get(alias) != wanted[alias]:
+                self.set_alias(alias, wanted[alias])
+        for alias in ALIASES:
+            if alias in current and alias not in wanted:
+                self.delete_alias(alias)
+
+    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str], description: str = "") -> str:
+        """Register a logged model as a new version, with tags and description from the start. Returns its number.
 
         Raises:
             RegistryError: the registry refused.
         """
-        with _explained(f"register {model_uri} as a version of {self.name!r}"):
+        with explained(f"register {model_uri} as a version of {self.name!r}"):
             try:
                 self._client.get_registered_model(self.name)
             except MlflowException as err:
-                if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if not says_missing(err):
                     raise
-                self._client.create_registered_model(self.name)
+                self._create_model()
             created = self._client.create_model_version(
-                self.name, source=model_uri, run_id=run_id, tags=dict(tags), model_id=model_uri.rpartition("/")[2]
+                self.name,
+                source=model_uri,
+                run_id=run_id,
+                tags=dict(tags),
+                description=description,
+                model_id=model_uri.rpartition("/")[2],
             )
         return str(created.version)
 
     def set_alias(self, alias: str, number: str) -> None:
         """Point an alias to a version. Raises RegistryError if the registry refuses."""
-        with _explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
+        with explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
             self._client.set_registered_model_alias(self.name, alias, number)
+
+    def delete_alias(self, alias: str) -> None:
+        """Remove an alias. Raises RegistryError if the registry refuses."""
+        with explained(f"remove alias {alias!r} of {self.name!r}"):
+            self._client.delete_registered_model_alias(self.name, alias)
+
+    def set_tag(self, number: str, tag: str, value: str) -> None:
+        """Set a version's tag. Raises RegistryError if the registry refuses."""
+        with explained(f"set tag {tag!r} of version {number} of {self.name!r}"):
+            self._client.set_model_version_tag(self.name, number, tag, value)
+
+    def describe(self, number: str, text: str) -> None:
+        """Replace a version's description. Raises RegistryError if the registry refuses."""
+        with explained(f"describe version {number} of {self.name!r}"):
+            self._client.update_model_version(self.name, number, text)
 
     def delete_tag(self, number: str, tag: str) -> None:
         """Remove a version's tag. Raises RegistryError if the registry refuses."""
-        with _explained(f"remove tag {tag!r} of version {number} of {self.name!r}"):
+        with explained(f"remove tag {tag!r} of version {number} of {self.name!r}"):
             self._client.delete_model_version_tag(self.name, number, tag)
+
+    def _create_model(self) -> None:
+        try:
+            self._client.create_registered_model(self.name)
+        except MlflowException:  # somebody else made it meanwhile, or it really cannot be made
+            self._client.get_registered_model(self.name)
 
     def _search(self) -> Iterator[ModelVersion]:
         token = None
@@ -149,16 +218,9 @@ class Registry:
 def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     number = str(entry.version)
     held = tuple(alias for alias, holder in aliases.items() if holder == number)
-    return Version(number, entry.run_id, dict(entry.tags), held)
+    return Version(number, entry.run_id, dict(entry.tags), held, entry.description or "")
 
 
-@contextmanager
-def _explained(action: str) -> Iterator[None]:
-    try:
-        yield
-    except RegistryError:
-        raise
-    except Exception as err:
-        raise RegistryError(
-            f"Could not {action}: {err}. Check MLFLOW_REGISTRY_URI and your permissions; then run the command again."
-        ) from err
+def _ours(aliases: Mapping[str, object]) -> dict[str, str]:
+    """The four aliases among those of a model; others are people's own business."""
+    return {alias: str(aliases[alias]) for alias in ALIASES if alias in aliases}
