@@ -16,7 +16,7 @@ TO ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve promote rollback status history verify ui notebook test lint format bench \
-	bench-evaluation bench-providers bench-statistics litellm lock clean
+	bench-evaluation bench-providers bench-registry bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ bench-evaluation: $(STAMP) ## Measure an evaluation's time and memory, kill it, 
 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
+
+bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
+	$(BIN)/python bench/registry.py
 
 bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
 	$(BIN)/python bench/error_rates.py

@@ -110,7 +110,6 @@ class Ledger:
         beside = f"{self._experiment}-{uuid.uuid4().hex}"
         experiment_id = self._client.create_experiment(beside)
         run = self._client.create_run(experiment_id, run_name=f"history of {self._model}")
-        self._client.set_terminated(run.info.run_id)
         self._client.set_experiment_tag(experiment_id, RUN_TAG, run.info.run_id)
         try:
             self._client.rename_experiment(experiment_id, self._experiment)
@@ -121,6 +120,7 @@ class Ledger:
             if found is None:
                 raise
             return found
+        self._client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 
 

@@ -1,6 +1,7 @@
 """Promotion: what would be approved, shown and named by a hash; and the move, if nothing has changed since."""
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from registry.ledger import Ledger
 from registry.measurements import Remeasure, Rival, case_of, gates_of, gather, on_the_same_rows
 from registry.moves import Decision, decide, finish, settled
 from registry.versions import CHALLENGER, CHAMPION, DEFEATED, EVIDENCE_TAG, Registry, Snapshot, Version
+
+_TURNS = threading.Lock()
+"""Threads that promote take turns, so that those who come too late hear it before the review, which takes long."""
 
 
 class Refused(RegistryError):
@@ -125,12 +129,13 @@ class Promoter:
             Overtaken: somebody else decided first.
             RegistryError: a store refused. The message says whether the decision stands.
         """
-        history, snapshot = settled(self._registry, self._ledger)
-        not_overtaken(reviewed, history)
-        now = self._review(history, snapshot)
-        if now.hash != reviewed.hash:
-            raise Refused(f"Not promoted: since the review {difference(reviewed, now)} changed. Review it again.")
-        entry = self._record(now, "promote", consent, now.after)
+        with _TURNS:
+            history, snapshot = settled(self._registry, self._ledger)
+            not_overtaken(reviewed, history)
+            now = self._review(history, snapshot)
+            if now.hash != reviewed.hash:
+                raise Refused(f"Not promoted: since the review {difference(reviewed, now)} changed. Review it again.")
+            entry = self._record(now, "promote", consent, now.after)
         write_cards(self._registry, self._ledger.read(), [now.challenger, now.champion])
         return entry
 
