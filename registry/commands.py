@@ -11,7 +11,7 @@ from agent.settings import read_settings
 from eval.console import Group, err, json_option, out, path_option, print_json, print_wide
 from eval.runs import whole_evaluation
 from eval.store import open_store
-from registry.gates import GatesConfig
+from registry.gates.config import GatesConfig
 from registry.register import Approval, Proposal, Registration, register
 from registry.render import registration_json, registration_lines, status_json, status_reasons, status_table
 from registry.versions import Registry
@@ -83,7 +83,7 @@ def ask(proposal: Proposal) -> Approval:
         err.print("Approval is required and there is no terminal to ask on: no alias is given.")
         return Approval(approved=False)
     for verdict in proposal.gates:
-        err.print(f"{'pass' if verdict.passed else 'FAIL'}  {verdict.reason}")
+        err.print(f"{verdict.word}  {verdict.reason}")
     if proposal.passed:
         return Approval(_yes(f"Give the alias {proposal.alias!r} ({proposal.reason})?"))
     if not _yes("A gate failed. Override it and make this version candidate?"):

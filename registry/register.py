@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import mlflow
@@ -12,9 +13,14 @@ from agent.champion import registered_model_name
 from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EvaluationRecord, LoggedEvaluation
+from eval.lifecycle import read_lifecycle
 from eval.runs import whole_evaluation
 from eval.store import sqlite_path
-from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
+from registry.gates.config import GatesConfig
+from registry.gates.duplicate import is_duplicate
+from registry.gates.improvement import improves
+from registry.gates.table import judge
+from registry.gates.verdict import Case, Verdict
 from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PENDING_TAG, Registry, Snapshot, Version
 
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
@@ -66,7 +72,16 @@ Approver = Callable[[Proposal], Approval]
 
 def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Proposal:
     """What should happen to an evaluated candidate, given the registry as it is."""
-    gates = tuple(thresholds(config.gates, evaluation.metrics))
+    case = Case(
+        metrics=evaluation.metrics,
+        provider=evaluation.candidate.provider,
+        model=evaluation.candidate.model,
+        champion=None,
+        comparisons={},
+        lifecycle=read_lifecycle(),
+        today=datetime.now(UTC).date(),
+    )
+    gates = judge(config, case)
     duplicate = find_duplicate(evaluation, snapshot, config)
     if failed := [verdict.reason for verdict in gates if not verdict.passed]:
         return Proposal(evaluation, gates, duplicate, None, f"gate failed: {'; '.join(failed)}")
@@ -78,7 +93,7 @@ def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfi
             f"passed all gates; champion version {champion.number} was measured on other rows, so they are not compared"
         )
         return Proposal(evaluation, gates, duplicate, CANDIDATE, reason)
-    better = beats(config.challenger, evaluation.metrics, champion.metrics)
+    better = improves(config.challenger, case._replace(champion=champion.metrics))
     if not better.passed:
         return Proposal(evaluation, gates, duplicate, CANDIDATE, f"passed all gates; {better.reason}")
     waiting = snapshot.holder(CHALLENGER)

@@ -9,7 +9,7 @@ from registry.versions import Snapshot, Version
 
 def registration_lines(name: str, registration: Registration) -> list[str]:
     """The gates one by one, then what was done."""
-    lines = [f"{'pass' if verdict.passed else 'FAIL'}  {verdict.reason}" for verdict in registration.proposal.gates]
+    lines = [f"{verdict.word}  {verdict.reason}" for verdict in registration.proposal.gates]
     if registration.version is None:
         return [*lines, f"Identical: {name} {registration.reason}."]
     given = f"alias {registration.alias}" if registration.alias else "no alias"
@@ -25,7 +25,7 @@ def registration_json(name: str, registration: Registration) -> dict[str, object
         "alias": registration.alias,
         "identical_to": duplicate.number if duplicate and registration.version is None else None,
         "passed": registration.proposal.passed,
-        "gates": [verdict._asdict() for verdict in registration.proposal.gates],
+        "gates": [verdict.model_dump() for verdict in registration.proposal.gates],
         "reason": registration.reason,
     }
 

@@ -18,7 +18,7 @@ from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
 from registry.commands import approval_option, ask, exit_code, gates_option
-from registry.gates import GatesConfig
+from registry.gates.config import GatesConfig
 from registry.register import Registration, register
 from registry.render import registration_json, registration_lines
 from serving.run_many import Result, chosen_candidates, results_table, run_each

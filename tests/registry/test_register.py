@@ -14,7 +14,7 @@ from agent.errors import DataError, RegistryError
 from agent.settings import read_settings
 from eval.evaluation import EVALUATION_FILE
 from eval.runs import whole_evaluation
-from registry.gates import GatesConfig
+from registry.gates.config import GatesConfig
 from registry.register import Approval, register
 from registry.versions import PENDING_TAG, Registry, Snapshot
 from tests.conftest import ROOT
