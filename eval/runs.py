@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from agent.config import Track
 from agent.errors import DataError
-from eval.evaluation import EVALUATION_FILE, LoggedEvaluation
-from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL, VERSION_TAG
+from eval.evaluation import EVALUATION_FILE, CandidateRecord, LoggedEvaluation
+from eval.tags import COMPLETE, COMPLETE_TAG, MODEL_HASH_TAG, PARTIAL, REDTEAM, VERSION_TAG
 from eval.tracking import experiment_name
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -141,6 +141,21 @@ def candidates_measured_on(digest: str) -> int:
         token = page.token
         if not token:
             return len(seen)
+
+
+def flip_figures(candidate: CandidateRecord) -> dict[str, float]:
+    """The label flip rate of a candidate's newest red-team run, with how many it compared; empty without one."""
+    client = MlflowClient()
+    same = f"params.config_hash = '{candidate.config_hash}' and params.code_hash = '{candidate.code_hash}'"
+    model = f" and tags.{MODEL_HASH_TAG} = '{candidate.model_hash}'" if candidate.model_hash else ""
+    found = client.search_runs(
+        _experiments(client),
+        f"tags.kind = '{REDTEAM}' and attributes.status = 'FINISHED' and {same}{model}",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    figures = found[0].data.metrics if found else {}
+    return {name: value for name, value in figures.items() if name.startswith("label_flip_rate") or name == "compared"}
 
 
 def load_predictions(run_id: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from agent.errors import DataError, RegistryError
 from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from eval.lifecycle import read_lifecycle
-from eval.runs import PREDICTIONS_FILE, load_evaluation, load_predictions, remeasured_runs
+from eval.runs import PREDICTIONS_FILE, flip_figures, load_evaluation, load_predictions, remeasured_runs
 from eval.statistics.comparison import Comparison, adjusted_among, compare
 from eval.statistics.pairs import common_rows, paired_outcomes
 from registry.evidence import Evidence, Measurement
@@ -118,9 +118,10 @@ def gather(
 
 
 def gates_of(evaluation: EvaluationRecord, rules: GatesConfig) -> tuple[Verdict, ...]:
-    """What the gates say of a candidate alone."""
+    """What the gates say of a candidate alone; its label flips are those of its newest red-team run."""
+    flips = flip_figures(evaluation.candidate) if rules.gates.label_flip_rate else {}
     case = Case(
-        metrics=evaluation.metrics,
+        metrics={**evaluation.metrics, **flips},
         provider=evaluation.candidate.provider,
         model=evaluation.candidate.model,
         champion=None,
