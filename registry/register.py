@@ -19,8 +19,6 @@ from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PE
 
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
 OVERRIDE = "override: "
-REASON_CHARS = 250
-"""Unity Catalog limits tag values to 256 characters."""
 
 
 class Proposal(NamedTuple):
@@ -211,7 +209,7 @@ def version_tags(proposal: Proposal, alias: str | None, reason: str) -> dict[str
         "provider": candidate.provider,
         "model": candidate.model,
         "production_ready": str(alias is not None).lower(),
-        "validation_reason": reason[:REASON_CHARS],
+        "validation_reason": reason,
         "dataset_digest": evaluation.dataset.digest,
         "code_hash": candidate.code_hash,
         "candidate_hash": candidate.hash,

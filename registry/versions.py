@@ -5,17 +5,26 @@ Every call to MLflow's registry is made here. What cannot be read is an error, n
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
+from registry.unity_catalog import explained, is_unity_catalog
 
 CHAMPION, CHALLENGER, CANDIDATE, DEFEATED = ALIASES = ("champion", "challenger", "candidate", "defeated")
+READY = "READY"
+READERS = 8
+TAG_CHARS = 250
+"""Unity Catalog has limited tag values to 255 characters, and today to 1,000; it refuses spaces at their ends."""
 PENDING_TAG = "pending_alias"
 """The alias that a version is about to get. It is still there only if the registration was interrupted."""
 MEASURED_TAGS = {
@@ -30,12 +39,13 @@ MEASURED_TAGS = {
 
 
 class Version(NamedTuple):
-    """One version of the registered model."""
+    """One version of the registered model, with all its files."""
 
     number: str
     run_id: str | None
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
+    description: str = ""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -59,7 +69,10 @@ class Version(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All versions, newest first, and where the aliases point, read at one moment."""
+    """All versions that can be loaded, newest first, and where the aliases point, read at one moment.
+
+    A version whose files were never uploaded whole, which only Unity Catalog keeps, is none.
+    """
 
     versions: tuple[Version, ...]
     aliases: Mapping[str, str]
@@ -74,7 +87,7 @@ class Snapshot(NamedTuple):
         found = next((version for version in self.versions if version.number == number), None)
         if number is not None and found is None:
             raise RegistryError(
-                f"Alias {alias!r} points to version {number}, which cannot be found. Move or delete the alias."
+                f"Alias {alias!r} points to version {number}, which is missing or not ready. Move or delete the alias."
             )
         return found
 
@@ -97,7 +110,7 @@ class Registry:
         Raises:
             RegistryError: the registry cannot be read.
         """
-        with _explained(f"read the registered model {self.name!r}"):
+        with self._explained(f"read the registered model {self.name!r}"):
             try:
                 model = self._client.get_registered_model(self.name)
             except MlflowException as err:
@@ -105,7 +118,8 @@ class Registry:
                     return Snapshot((), {})
                 raise
             aliases = {alias: str(number) for alias, number in model.aliases.items()}
-            found = [_version(entry, aliases) for entry in self._search()]
+            with ThreadPoolExecutor(READERS) as readers:
+                found = [_version(entry, aliases) for entry in readers.map(self._whole, self._search())]
         return Snapshot(tuple(sorted(found, key=lambda version: -int(version.number))), aliases)
 
     def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
@@ -114,51 +128,104 @@ class Registry:
         Raises:
             RegistryError: the registry refused.
         """
-        with _explained(f"register {model_uri} as a version of {self.name!r}"):
+        with self._explained(f"register {model_uri} as a version of {self.name!r}"):
             try:
                 self._client.get_registered_model(self.name)
             except MlflowException as err:
                 if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                     raise
                 self._client.create_registered_model(self.name)
+            kept = self._kept_from_mlflow(model_id := model_uri.rpartition("/")[2])
             created = self._client.create_model_version(
-                self.name, source=model_uri, run_id=run_id, tags=dict(tags), model_id=model_uri.rpartition("/")[2]
+                self.name,
+                source=kept or model_uri,
+                run_id=run_id,
+                tags={tag: _tag_value(value) for tag, value in tags.items()},
+                model_id=None if kept else model_id,
             )
         return str(created.version)
 
     def set_alias(self, alias: str, number: str) -> None:
         """Point an alias to a version. Raises RegistryError if the registry refuses."""
-        with _explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
+        with self._explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
             self._client.set_registered_model_alias(self.name, alias, number)
 
+    def delete_alias(self, alias: str) -> None:
+        """Remove an alias, if it is there. Raises RegistryError if the registry refuses."""
+        with self._explained(f"remove alias {alias!r} of {self.name!r}"), _unless_gone():
+            self._client.delete_registered_model_alias(self.name, alias)
+
+    def set_tag(self, number: str, tag: str, value: str) -> None:
+        """Set a version's tag, cut to what every registry takes. Raises RegistryError if the registry refuses."""
+        with self._explained(f"set tag {tag!r} of version {number} of {self.name!r}"):
+            self._client.set_model_version_tag(self.name, number, tag, _tag_value(value))
+
     def delete_tag(self, number: str, tag: str) -> None:
-        """Remove a version's tag. Raises RegistryError if the registry refuses."""
-        with _explained(f"remove tag {tag!r} of version {number} of {self.name!r}"):
+        """Remove a version's tag, if it is there. Raises RegistryError if the registry refuses."""
+        with self._explained(f"remove tag {tag!r} of version {number} of {self.name!r}"), _unless_gone():
             self._client.delete_model_version_tag(self.name, number, tag)
+
+    def describe(self, number: str, text: str) -> None:
+        """Write a version's description. Raises RegistryError if the registry refuses."""
+        with self._explained(f"describe version {number} of {self.name!r}"):
+            self._client.update_model_version(self.name, number, text)
+
+    def _kept_from_mlflow(self, model_id: str) -> str | None:
+        """The folder of a model that stands at a `file:` address, where it goes to Unity Catalog; else None.
+
+        MLflow 3.17 takes it for a temporary copy and deletes it after the upload, unless it is given as a path.
+        """
+        if not is_unity_catalog():
+            return None
+        location = self._client.get_logged_model(model_id).artifact_location
+        return url2pathname(urlsplit(location).path) if location.startswith("file:") else None
 
     def _search(self) -> Iterator[ModelVersion]:
         token = None
         while True:
             page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
-            yield from page
+            yield from (entry for entry in page if entry.status == READY)
             token = page.token
             if not token:
                 return
+
+    def _whole(self, entry: ModelVersion) -> ModelVersion:
+        """A version with its tags, which Unity Catalog leaves out of what a search finds."""
+        if isinstance(entry, ModelVersionSearch):
+            return self._client.get_model_version(self.name, str(entry.version))
+        return entry
+
+    @contextmanager
+    def _explained(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except RegistryError:
+            raise
+        except Exception as err:
+            refused = getattr(err, "error_code", None) == ErrorCode.Name(PERMISSION_DENIED)
+            if refused and is_unity_catalog():
+                raise RegistryError(f"Could not {action}: {explained(self.name, err)}") from err
+            raise RegistryError(
+                f"Could not {action}: {str(err).rstrip('.')}. Check MLFLOW_REGISTRY_URI and your permissions; then run "
+                "the command again."
+            ) from err
 
 
 def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     number = str(entry.version)
     held = tuple(alias for alias, holder in aliases.items() if holder == number)
-    return Version(number, entry.run_id, dict(entry.tags), held)
+    return Version(number, entry.run_id, dict(entry.tags), held, entry.description or "")
 
 
 @contextmanager
-def _explained(action: str) -> Iterator[None]:
+def _unless_gone() -> Iterator[None]:
+    """Stores differ on whether removing what is not there is a mistake; it is done all the same."""
     try:
         yield
-    except RegistryError:
-        raise
-    except Exception as err:
-        raise RegistryError(
-            f"Could not {action}: {err}. Check MLFLOW_REGISTRY_URI and your permissions; then run the command again."
-        ) from err
+    except MlflowException as err:
+        if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+
+
+def _tag_value(text: str) -> str:
+    return text[:TAG_CHARS].strip()

@@ -1,7 +1,9 @@
 """Evaluations for the registry's tests: one really logged model, with figures as a test wants them."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -11,6 +13,8 @@ from agent.config import AgentConfig
 from eval.evaluation import EVALUATION_FILE, CandidateRecord, DatasetRecord, EvaluationRecord
 from eval.logged_model import log_agent
 from eval.tags import COMPLETE_TAG
+from tests.registry.stores import Logged, log_echo, sign_in
+from tests.unity_catalog_server import UnityCatalogServer
 
 Evaluate = Callable[..., EvaluationRecord]
 
@@ -61,3 +65,32 @@ def evaluated(store: MlflowClient, agent_config: AgentConfig) -> Evaluate:
         return record
 
     return log
+
+
+@pytest.fixture(scope="session")
+def _echo_store(tmp_path_factory: pytest.TempPathFactory, _empty_store: Path) -> tuple[Path, Logged]:
+    """A store with one small model in it, copied for each test because logging one takes seconds."""
+    folder = tmp_path_factory.mktemp("echo")
+    path = Path(shutil.copy(_empty_store, folder / "mlflow.db"))
+    return path, log_echo(f"sqlite:///{path}", folder)
+
+
+@pytest.fixture
+def echo(workspace: Path, _echo_store: tuple[Path, Logged], monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """A small model in a store of this test's own."""
+    path, logged = _echo_store
+    shutil.copy(path, workspace / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/mlflow.db")
+    return logged
+
+
+@pytest.fixture
+def unity_catalog(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnityCatalogServer]:
+    """A workspace where ann, who is signed in, may make models in main.news."""
+    with UnityCatalogServer() as server:
+        server.catalog.grant("ann", "main", "USE_CATALOG")
+        server.catalog.grant("ann", "main.news", "USE_SCHEMA", "CREATE_MODEL")
+        sign_in(server, "ann", monkeypatch)
+        monkeypatch.setenv("UC_CATALOG", "main")
+        monkeypatch.setenv("UC_SCHEMA", "news")
+        yield server
