@@ -61,15 +61,19 @@ class Lifecycle(BaseModel):
         )
 
 
+def read_lifecycle(path: Path = LIFECYCLE_FILE) -> Lifecycle | None:
+    """The announced ends of models; None without the file. Raises ConfigError where it is wrong."""
+    return read_settings(path, Lifecycle) if path.exists() else None
+
+
 def retirement_of(config: AgentConfig, path: Path = LIFECYCLE_FILE) -> Retirement | None:
     """The announced end of a candidate's model; None where none is known.
 
     Raises:
         ConfigError: it is gone, or the file is wrong.
     """
-    if not path.exists():
-        return None
-    retirement = read_settings(path, Lifecycle).of(config.provider, config.model)
+    lifecycle = read_lifecycle(path)
+    retirement = lifecycle.of(config.provider, config.model) if lifecycle else None
     if retirement and retirement.gone:
         raise ConfigError(f"{config.model!r} was retired on {retirement.retires}. {retirement.advice}")
     return retirement

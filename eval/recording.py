@@ -23,7 +23,7 @@ from eval.metrics import answers, flatten
 from eval.prompts import register_prompt
 from eval.results import Measured, Origin, measure, paid, write_results
 from eval.spool import Spool
-from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
+from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL, VERSION_TAG
 from eval.targets import Target
 from eval.tracker import Tracker, tracker_of
 from eval.tracking import git_commit, log_dataset, log_mlflow_figures, log_params, run_name
@@ -52,7 +52,8 @@ def put_on_record(
     name = run_name(config.track, config.model)
     with tracker_of(config, name, join=request.join) as tracker, tempfile.TemporaryDirectory() as scratch:
         config = tracker.log(lambda: register_prompt(config)) or config
-        tracker.log(lambda: log_what_runs(config, target.code_hash, dataset, request.tags))
+        version = {VERSION_TAG: target.model_uri} if target.model_uri else {}
+        tracker.log(lambda: log_what_runs(config, target.code_hash, dataset, {**request.tags, **version}))
         model_uri = target.model_uri or tracker.log(lambda: log_agent(config).model_uri)
         measured = measure(config, dataset, answers_of(asking, tracker))
         tracker.log(lambda: log_figures(measured))

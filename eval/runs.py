@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EVALUATION_FILE, LoggedEvaluation
-from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
+from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL, VERSION_TAG
 from eval.tracking import experiment_name
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -98,9 +98,7 @@ def whole_evaluation(run_id: str | None = None) -> LoggedEvaluation:
 def logged_runs() -> Iterator[LoggedRun]:
     """All evaluations of all tracks, whole and partial, newest first."""
     client = MlflowClient()
-    names = dict.fromkeys(experiment_name(track) for track in get_args(Track))
-    found = [client.get_experiment_by_name(name) for name in names]
-    experiments = [one.experiment_id for one in found if one and one.lifecycle_stage == LifecycleStage.ACTIVE]
+    experiments = _experiments(client)
     token: str | None = None
     while experiments:
         page = client.search_runs(
@@ -114,6 +112,35 @@ def logged_runs() -> Iterator[LoggedRun]:
         token = page.token
         if not token:
             return
+
+
+def remeasured_runs(version_uri: str, digest: str) -> list[str]:
+    """Ids of the whole evaluations of a registered version on a labelled set, newest first; usually none or one."""
+    client = MlflowClient()
+    found = client.search_runs(
+        _experiments(client),
+        f"tags.{COMPLETE_TAG} = '{COMPLETE}' and tags.{VERSION_TAG} = '{version_uri}' "
+        f"and params.dataset_digest = '{digest}'",
+        max_results=PAGE,
+        order_by=["attributes.start_time DESC"],
+    )
+    return [run.info.run_id for run in found]
+
+
+def candidates_measured_on(digest: str) -> int:
+    """How many different candidates, by configuration and code, were wholly evaluated on a labelled set."""
+    client, seen, token = MlflowClient(), set(), None
+    while True:
+        page = client.search_runs(
+            _experiments(client),
+            f"tags.{COMPLETE_TAG} = '{COMPLETE}' and params.dataset_digest = '{digest}'",
+            max_results=1000,
+            page_token=token,
+        )
+        seen |= {tuple(run.data.params.get(name) for name in ("model", "config_hash", "code_hash")) for run in page}
+        token = page.token
+        if not token:
+            return len(seen)
 
 
 def load_predictions(run_id: str) -> pd.DataFrame:
@@ -132,3 +159,10 @@ def load_predictions(run_id: str) -> pd.DataFrame:
         return found
     except (MlflowException, OSError, ValueError) as err:
         raise DataError(f"Run {run_id!r} has no {PREDICTIONS_FILE} that can be read: {err}. Evaluate again.") from err
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    """Ids of the experiments of all tracks."""
+    names = dict.fromkeys(experiment_name(track) for track in get_args(Track))
+    found = [client.get_experiment_by_name(name) for name in names]
+    return [one.experiment_id for one in found if one and one.lifecycle_stage == LifecycleStage.ACTIVE]

@@ -9,8 +9,10 @@ from agent.redaction import redact
 COMPLETE_TAG = "evaluation_complete"
 """Set as the last thing of an evaluation; only a run where it is `COMPLETE` can be registered."""
 COMPLETE, PARTIAL = "true", "partial"
+VERSION_TAG = "registered_version"
+"""URI of the version that was measured, where a run is of a registered version."""
 TAG_NAME = re.compile(r"[A-Za-z0-9_./ -]{1,250}")
-OWN_TAGS = frozenset({COMPLETE_TAG, "track", "provider", "model", "git_commit", "kind"})
+OWN_TAGS = frozenset({COMPLETE_TAG, VERSION_TAG, "track", "provider", "model", "git_commit", "kind"})
 
 
 def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`news-classifier registry`: versions, gates and aliases."""
+"""`news-classifier registry`: versions, gates, aliases, promotions."""
 
 import sys
 from pathlib import Path
@@ -6,40 +6,93 @@ from pathlib import Path
 import click
 from mlflow.tracking import MlflowClient
 
+from agent.budget import Budget
 from agent.champion import registered_model_name
 from agent.settings import read_settings
-from eval.console import Group, err, json_option, out, path_option, print_json, print_wide
+from eval.console import (
+    Group,
+    err,
+    json_option,
+    map_option,
+    out,
+    parse_pairs,
+    path_option,
+    print_json,
+    print_wide,
+)
 from eval.runs import whole_evaluation
 from eval.store import open_store
-from registry.gates import GatesConfig
-from registry.register import Approval, Proposal, Registration, register
-from registry.render import registration_json, registration_lines, status_json, status_reasons, status_table
+from registry.gates.config import GatesConfig
+from registry.ledger import Ledger
+from registry.proposal import Proposal
+from registry.register import Approval, Registration, register
+from registry.remeasuring import remeasuring
+from registry.render import (
+    history_json,
+    history_table,
+    registration_json,
+    registration_lines,
+    status_json,
+    status_lines,
+    status_table,
+)
+from registry.verify import repair, verify
 from registry.versions import Registry
 
 TABLE_WIDTH = 100
 GATES_FILE = Path("config/gates.yaml")
 gates_option = path_option("--gates", "gates_file", GATES_FILE, "The gates.")
 approval_option = click.option("--require-approval", is_flag=True, help="Ask a person before an alias is given.")
+data_option = click.option(
+    "--data",
+    "data_file",
+    type=click.Path(path_type=Path),
+    help="The labelled set of the evaluation, where it lies elsewhere now and the champion must be measured on it.",
+)
+budget_option = click.option(
+    "--max-usd", type=click.FloatRange(0, min_open=True), help="What measuring the champion again may cost, in USD."
+)
 
 
-@click.group("registry", cls=Group)
+@click.group(
+    "registry",
+    cls=Group,
+    lazy={
+        "export": "registry.export_commands:export_command",
+        "promote": "registry.promote_commands:promote_command",
+        "review": "registry.promote_commands:review_command",
+        "rollback": "registry.rollback_commands:rollback_command",
+    },
+)
 def commands() -> None:
-    """Register evaluated candidates and see who is champion."""
+    """Register evaluated candidates, promote them, roll back, and see who is champion and why."""
 
 
 @commands.command("register")
 @click.argument("run_id", required=False)
 @gates_option
 @approval_option
+@data_option
+@map_option
+@budget_option
 @json_option
 @click.pass_context
 def register_command(
-    ctx: click.Context, run_id: str | None, gates_file: Path, require_approval: bool, as_json: bool
+    ctx: click.Context,
+    run_id: str | None,
+    gates_file: Path,
+    require_approval: bool,
+    data_file: Path | None,
+    columns: tuple[str, ...],
+    max_usd: float | None,
+    as_json: bool,
 ) -> None:
     """Register the candidate of an evaluation (default: the newest) and give it the alias that the gates allow."""
-    gates = read_settings(gates_file, GatesConfig)
+    rules = read_settings(gates_file, GatesConfig)
     open_store()
-    registration = register(whole_evaluation(run_id), gates, approve=ask if require_approval else None)
+    remeasure = remeasuring(data_file, parse_pairs("--map", columns), Budget(max_usd) if max_usd else None)
+    evaluation = whole_evaluation(run_id)
+    registration = register(evaluation, rules, remeasure=remeasure, approve=ask if require_approval else None)
     show(registration, as_json)
     ctx.exit(exit_code(registration))
 
@@ -48,18 +101,60 @@ def register_command(
 @json_option
 def status(as_json: bool) -> None:
     """Show versions, aliases and figures."""
-    open_store()
-    name = registered_model_name()
-    snapshot = Registry(name, MlflowClient()).snapshot()
+    registry, ledger = opened()
+    snapshot, history = registry.snapshot(), ledger.read()
     if as_json:
-        print_json(status_json(name, snapshot))
+        print_json(status_json(registry.name, snapshot, history))
     elif snapshot.versions:
-        print_wide(status_table(name, snapshot), TABLE_WIDTH)
-        for line in status_reasons(snapshot):
+        print_wide(status_table(registry.name, snapshot), TABLE_WIDTH)
+        for line in status_lines(snapshot, history):
             out.print(line, soft_wrap=True)
-        out.print("Tracks: A external, B inside Databricks, C local.")
     else:
-        out.print(f"{name} has no versions. Make one: news-classifier run.")
+        out.print(f"{registry.name} has no versions. Make one: news-classifier run.")
+
+
+@commands.command("history")
+@json_option
+def history_command(as_json: bool) -> None:
+    """Show who decided what, when, why, and on which evidence."""
+    registry, ledger = opened()
+    history = ledger.read()
+    if as_json:
+        print_json(history_json(registry.name, history))
+    elif history.entries:
+        print_wide(history_table(registry.name, history), TABLE_WIDTH)
+    else:
+        out.print(f"{registry.name} has no history. It begins with the first registration.")
+    for problem in history.problems:
+        err.print(f"The history cannot be trusted: {problem}.", soft_wrap=True)
+
+
+@commands.command("verify")
+@click.option("--repair", "mend", is_flag=True, help="Put the aliases back where the history has them.")
+@json_option
+@click.pass_context
+def verify_command(ctx: click.Context, mend: bool, as_json: bool) -> None:
+    """Check that aliases, tags, evidence and history agree; exit 1 where they do not."""
+    open_store()
+    client = MlflowClient()
+    if mend:
+        repair(client)
+    findings = verify(client)
+    if as_json:
+        print_json({"name": registered_model_name(), "findings": [finding._asdict() for finding in findings]})
+    else:
+        for finding in findings:
+            out.print(f"{finding.problem}. What to do: {finding.remedy}.", soft_wrap=True)
+        if not findings:
+            out.print(f"{registered_model_name()}: aliases, tags, evidence and history agree.")
+    ctx.exit(1 if findings else 0)
+
+
+def opened() -> tuple[Registry, Ledger]:
+    """The registry and its history, in the stores of the environment."""
+    open_store()
+    client, name = MlflowClient(), registered_model_name()
+    return Registry(name, client), Ledger(name, client)
 
 
 def show(registration: Registration, as_json: bool) -> None:
@@ -83,14 +178,15 @@ def ask(proposal: Proposal) -> Approval:
         err.print("Approval is required and there is no terminal to ask on: no alias is given.")
         return Approval(approved=False)
     for verdict in proposal.gates:
-        err.print(f"{'pass' if verdict.passed else 'FAIL'}  {verdict.reason}")
+        err.print(f"{verdict.word}  {verdict.reason}")
     if proposal.passed:
-        return Approval(_yes(f"Give the alias {proposal.alias!r} ({proposal.reason})?"))
-    if not _yes("A gate failed. Override it and make this version candidate?"):
+        return Approval(said_yes(f"Give the alias {proposal.alias!r} ({proposal.reason})?"))
+    if not said_yes("A gate failed. Override it and make this version candidate?"):
         return Approval(approved=False)
     return Approval(approved=True, override_reason=click.prompt("Reason, for the record", err=True))
 
 
-def _yes(question: str) -> bool:
+def said_yes(question: str) -> bool:
+    """Ask a question that is answered with `yes` or `no`."""
     answer: str = click.prompt(f"{question} (yes/no)", type=click.Choice(["yes", "no"]), show_choices=False, err=True)
     return answer == "yes"

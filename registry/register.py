@@ -1,11 +1,9 @@
 """Turns a complete evaluation into a registered version with a verdict, and gives it the alias that the gates allow."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import getpass
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import mlflow
-from filelock import FileLock
 from mlflow.tracking import MlflowClient
 
 from agent.champion import registered_model_name
@@ -13,30 +11,28 @@ from agent.config import Track
 from agent.errors import DataError
 from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from eval.runs import whole_evaluation
-from eval.store import sqlite_path
-from registry.gates import GatesConfig, Verdict, beats, is_duplicate, thresholds
-from registry.versions import CANDIDATE, CHALLENGER, CHAMPION, MEASURED_TAGS, PENDING_TAG, Registry, Snapshot, Version
+from registry.card import card_text
+from registry.evidence import Evidence, keep_evidence
+from registry.gates.config import GatesConfig
+from registry.history import How
+from registry.ledger import Ledger, Overtaken
+from registry.measurements import Remeasure, Rival, gates_of, gather, on_the_same_rows, trial_of
+from registry.moves import Decision, agreed, decide, finish
+from registry.proposal import Proposal, World, propose
+from registry.versions import (
+    CANDIDATE,
+    CHALLENGER,
+    CHAMPION,
+    EVIDENCE_TAG,
+    MEASURED_TAGS,
+    REGISTERED_AS_TAG,
+    Registry,
+    Version,
+)
 
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
 OVERRIDE = "override: "
-
-
-class Proposal(NamedTuple):
-    """What a registration would do, before it does it."""
-
-    evaluation: EvaluationRecord
-    gates: tuple[Verdict, ...]
-    duplicate_of: Version | None
-    alias: str | None
-    """The alias that the version would get; None when a gate failed."""
-    reason: str
-    displaced: str | None = None
-    """Number of the waiting challenger that would become candidate."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gate passed."""
-        return all(verdict.passed for verdict in self.gates)
+NO_ALIAS = "none"
 
 
 class Registration(NamedTuple):
@@ -62,73 +58,42 @@ Approver = Callable[[Proposal], Approval]
 """Asked before an alias is given."""
 
 
-def propose(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Proposal:
-    """What should happen to an evaluated candidate, given the registry as it is."""
-    gates = tuple(thresholds(config.gates, evaluation.metrics))
-    duplicate = find_duplicate(evaluation, snapshot, config)
-    if failed := [verdict.reason for verdict in gates if not verdict.passed]:
-        return Proposal(evaluation, gates, duplicate, None, f"gate failed: {'; '.join(failed)}")
-    champion = snapshot.holder(CHAMPION)
-    if champion is None:
-        return Proposal(evaluation, gates, duplicate, CHAMPION, "first version that passed all gates")
-    if champion.tags.get("dataset_digest") != evaluation.dataset.digest:
-        reason = (
-            f"passed all gates; champion version {champion.number} was measured on other rows, so they are not compared"
-        )
-        return Proposal(evaluation, gates, duplicate, CANDIDATE, reason)
-    better = beats(config.challenger, evaluation.metrics, champion.metrics)
-    if not better.passed:
-        return Proposal(evaluation, gates, duplicate, CANDIDATE, f"passed all gates; {better.reason}")
-    waiting = snapshot.holder(CHALLENGER)
-    if waiting and waiting.metrics.get("category_accuracy", 0.0) >= evaluation.metrics["category_accuracy"]:
-        return Proposal(
-            evaluation,
-            gates,
-            duplicate,
-            CANDIDATE,
-            f"{better.reason}; challenger version {waiting.number} is not worse",
-        )
-    return Proposal(evaluation, gates, duplicate, CHALLENGER, better.reason, waiting.number if waiting else None)
+class Answer(NamedTuple):
+    """What becomes of a proposal."""
+
+    alias: str | None
+    reason: str
+    """As the history and the card give it."""
+    how: How = "automatic"
 
 
-def register(evaluation: EvaluationRecord, config: GatesConfig, *, approve: Approver | None = None) -> Registration:
+def register(
+    evaluation: EvaluationRecord,
+    rules: GatesConfig,
+    *,
+    remeasure: Remeasure,
+    approve: Approver | None = None,
+    client: MlflowClient | None = None,
+) -> Registration:
     """Register an evaluated candidate, unless an identical version exists.
 
-    The version is created together with its tags and the alias it is about to get, then gets the alias. If that is
-    interrupted, the next registration completes it.
+    Registrations that were interrupted before are completed first.
 
     Args:
         evaluation: A complete evaluation with its logged model.
-        config: The gates.
+        rules: The gates.
+        remeasure: Evaluates champion or challenger where they were measured on other rows.
         approve: Asked before an alias is given; automatic without.
+        client: MLflow's client; a new one without.
 
     Raises:
         DataError: the evaluation is partial, not in MLflow, or of a version that is registered already.
-        RegistryError: the registry could not be read or changed; no alias was given then.
+        RegistryError: the registry could not be read or changed.
     """
     logged = registrable(evaluation)
-    with one_at_a_time():
-        return _register(Registry(registered_model_name(), MlflowClient()), logged, config, approve)
-
-
-def _register(
-    registry: Registry,
-    evaluation: LoggedEvaluation,
-    config: GatesConfig,
-    approve: Callable[[Proposal], Approval] | None,
-) -> Registration:
-    finish_interrupted(registry, registry.snapshot(), config)
-    proposal = propose(evaluation, registry.snapshot(), config)
-    same = proposal.duplicate_of
-    if same and not (proposal.passed and same.tags.get("production_ready") == "false"):
-        return Registration(proposal, None, None, f"{_likeness(evaluation, same)}{_held(same)}; nothing registered")
-    alias, reason = proposal.alias, proposal.reason
-    if approve:
-        alias, reason = _ask(approve, proposal)
-    version = registry.create_version(evaluation.model_uri, evaluation.run_id, version_tags(proposal, alias, reason))
-    if alias:
-        give_alias(registry, version, alias, proposal.displaced)
-    return Registration(proposal, version, alias, reason)
+    registrar = Registrar(client or MlflowClient(), rules, remeasure)
+    registrar.resume()
+    return registrar.register(logged, lambda proposal: answer_to(proposal, approve))
 
 
 def registrable(evaluation: EvaluationRecord) -> LoggedEvaluation:
@@ -144,95 +109,189 @@ def registrable(evaluation: EvaluationRecord) -> LoggedEvaluation:
     return LoggedEvaluation.model_validate(evaluation.model_dump())
 
 
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Let registrations into a local SQLite registry wait for each other; other registries are not locked."""
-    path = sqlite_path(mlflow.get_registry_uri())
-    with FileLock(path.with_name(f"{path.name}.register.lock")) if path else nullcontext():
-        yield
+class Registrar:
+    """Registers candidates of one model.
 
-
-def finish_interrupted(registry: Registry, snapshot: Snapshot, config: GatesConfig) -> None:
-    """Complete registrations that were stopped before their version got its alias, never beyond what was recorded.
-
-    A version whose evaluation cannot be read, or that no longer passes the gates, stays without an alias.
+    Args:
+        client: MLflow's client.
+        rules: The gates.
+        remeasure: Evaluates a version where it was measured on other rows.
     """
-    for version in reversed(snapshot.versions):
-        if PENDING_TAG in version.tags:
-            alias, displaced = (None, None) if version.aliases else _still_due(registry, version, config)
-            if alias:
-                give_alias(registry, version.number, alias, displaced)
-            else:
-                registry.delete_tag(version.number, PENDING_TAG)
+
+    def __init__(self, client: MlflowClient, rules: GatesConfig, remeasure: Remeasure) -> None:
+        name = registered_model_name()
+        self._client, self._rules, self._remeasure = client, rules, remeasure
+        self._registry, self._ledger = Registry(name, client), Ledger(name, client)
+
+    def register(self, evaluation: LoggedEvaluation, answer: Callable[[Proposal], Answer]) -> Registration:
+        """Register a candidate, unless an identical version exists; one that was compared counts in any case."""
+        world, proposal = self._judge(evaluation)
+        same = proposal.duplicate_of
+        if same and not (proposal.passed and same.tags.get("production_ready") == "false"):
+            refusal = Answer(None, f"{likeness(proposal, same)}; nothing registered")
+            if not is_counted(world, proposal.evidence):
+                self._place(None, evaluation, (world, proposal), lambda _: refusal)
+            return Registration(proposal, None, None, refusal.reason)
+        given = answer(proposal)
+        keep_evidence(self._client, proposal.evidence)
+        version = self._registry.create_version(
+            evaluation.model_uri,
+            evaluation.run_id,
+            version_tags(proposal, given),
+            card_text(proposal.evidence, given.reason),
+        )
+        return self._place(version, evaluation, (world, proposal), answer, given)
+
+    def resume(self) -> None:
+        """Complete registrations that were stopped between version and alias, never beyond what was recorded.
+
+        A version whose evaluation cannot be read, or that no longer passes the gates, stays without an alias.
+        """
+        history = finish(self._registry, self._ledger)
+        placed = {entry.version for entry in history.entries}
+        for version in reversed(self._registry.snapshot().versions):
+            if REGISTERED_AS_TAG in version.tags and version.number not in placed:
+                self._resume(version)
+
+    def _resume(self, version: Version) -> None:
+        try:
+            evaluation = whole_evaluation(version.run_id or "")
+            judged = self._judge(evaluation, version.number)
+        except DataError as err:
+            snapshot, history = self._registry.snapshot(), finish(self._registry, self._ledger)
+            gone = Decision("register", version.number, user(), "automatic", f"no alias: {err}", snapshot.aliases)
+            decide(self._registry, self._ledger, history, snapshot.aliases, gone)
+        else:
+            due = still_due(judged[1], version)
+            self._write(version.number, judged[1], due)
+            self._place(version.number, evaluation, judged, lambda proposal: still_due(proposal, version), due)
+
+    def _judge(self, evaluation: LoggedEvaluation, version: str | None = None) -> tuple[World, Proposal]:
+        """What a candidate has earned in the registry as it is now; `version` is its own, once it has one."""
+        history = finish(self._registry, self._ledger)
+        snapshot = self._registry.snapshot()
+        agreed(snapshot, history)
+        others = snapshot.without(version)
+        gates = gates_of(evaluation, self._rules)
+        passed = all(verdict.passed for verdict in gates)  # who fails is not worth measuring others for
+        champion, challenger = (
+            self._rival(others.holder(alias), evaluation) if passed else None for alias in (CHAMPION, CHALLENGER)
+        )
+        world = World(others, history, champion, challenger)
+        evidence = gather(self._registry.name, evaluation, champion, history, self._rules, gates)
+        return world, propose(evaluation, evidence, world)
+
+    def _rival(self, version: Version | None, evaluation: LoggedEvaluation) -> Rival | None:
+        if version is None:
+            return None
+        return Rival(version, on_the_same_rows(self._registry.name, version, evaluation, self._remeasure))
+
+    def _place(
+        self,
+        version: str | None,
+        evaluation: LoggedEvaluation,
+        judged: tuple[World, Proposal],
+        answer: Callable[[Proposal], Answer],
+        given: Answer | None = None,
+    ) -> Registration:
+        """Write what becomes of a version into the history, and give it its alias.
+
+        Who is overtaken looks again: what was earned beside one champion may not be given beside another.
+        """
+        world, proposal = judged
+        given = given or answer(proposal)
+        while True:
+            before = dict(world.snapshot.aliases)
+            decision = Decision(
+                action="register",
+                version=version,
+                by=user(),
+                how=given.how,
+                reason=given.reason,
+                after=proposal.after(version, given.alias, before) if version else before,
+                evidence=proposal.evidence.hash if version else None,
+                trial=trial_of(proposal.evidence),
+            )
+            try:
+                decide(self._registry, self._ledger, world.history, before, decision)
+                return Registration(proposal, version, given.alias, given.reason)
+            except Overtaken:
+                world, proposal = self._judge(evaluation, version)
+                given = answer(proposal)
+                if version:
+                    self._write(version, proposal, given)
+
+    def _write(self, version: str, proposal: Proposal, given: Answer) -> None:
+        """Evidence, tags and card of a version that was made for another world than this one."""
+        keep_evidence(self._client, proposal.evidence)
+        for tag, value in version_tags(proposal, given).items():
+            self._registry.set_tag(version, tag, value)
+        self._registry.describe(version, card_text(proposal.evidence, given.reason))
 
 
-def _still_due(registry: Registry, version: Version, config: GatesConfig) -> tuple[str | None, str | None]:
-    """The alias that an interrupted registration may still give, and the challenger that it would displace."""
-    recorded = version.tags[PENDING_TAG]
-    try:
-        proposal = propose(whole_evaluation(version.run_id or ""), registry.snapshot(), config)
-    except DataError:
-        return None, None
-    if recorded == proposal.alias:
-        return recorded, proposal.displaced
-    overridden = version.tags.get("validation_reason", "").startswith(OVERRIDE)
-    return (CANDIDATE, None) if proposal.passed or overridden else (None, None)
+def answer_to(proposal: Proposal, approve: Approver | None) -> Answer:
+    """What the gates, and a person where one is asked, make of a proposal."""
+    if approve is None:
+        return Answer(proposal.alias, proposal.reason)
+    said = approve(proposal)
+    if proposal.passed:
+        refused = Answer(None, f"not approved; {proposal.reason}", "terminal")
+        return Answer(proposal.alias, proposal.reason, "terminal") if said.approved else refused
+    if said.override_reason:
+        return Answer(CANDIDATE, f"{OVERRIDE}{said.override_reason}; {proposal.reason}", "terminal")
+    return Answer(None, proposal.reason, "terminal")
 
 
-def give_alias(registry: Registry, version: str, alias: str, displaced: str | None) -> None:
-    """Give a version its alias; a challenger that it displaces becomes candidate first, so that it is never lost."""
-    if alias == CHALLENGER and displaced:
-        registry.set_alias(CANDIDATE, displaced)
-    registry.set_alias(alias, version)
-    registry.delete_tag(version, PENDING_TAG)
+def still_due(proposal: Proposal, version: Version) -> Answer:
+    """What an interrupted registration may still give: what was recorded, or less where it is not earned any more."""
+    recorded, reason = version.tags[REGISTERED_AS_TAG], version.tags.get("validation_reason", proposal.reason)
+    if recorded == NO_ALIAS:
+        return Answer(None, reason)
+    if recorded == proposal.alias or (proposal.alias is None and reason.startswith(OVERRIDE)):
+        return Answer(recorded, reason)
+    return Answer(CANDIDATE if proposal.passed else None, proposal.reason)
 
 
-def find_duplicate(evaluation: EvaluationRecord, snapshot: Snapshot, config: GatesConfig) -> Version | None:
-    """The newest version that is the same candidate, or performs identically on the same rows."""
-    for version in snapshot.versions:
-        if version.tags.get("dataset_digest") != evaluation.dataset.digest:
-            continue
-        if version.tags.get("candidate_hash") == evaluation.candidate.hash:
-            return version
-        if is_duplicate(config.duplicate, evaluation.metrics, version.metrics):
-            return version
-    return None
+def is_counted(world: World, evidence: Evidence) -> bool:
+    """Whether the history counts this candidate among those that were compared with the champion, or need not."""
+    trial = trial_of(evidence)
+    return trial is None or trial.candidate_hash in world.history.trials(trial.champion, trial.dataset_digest)
 
 
-def version_tags(proposal: Proposal, alias: str | None, reason: str) -> dict[str, str]:
+def version_tags(proposal: Proposal, answer: Answer) -> dict[str, str]:
     """The tags of a new version: what it is, what was measured, what the gates said."""
-    evaluation = proposal.evaluation
-    candidate = evaluation.candidate
+    evaluation, candidate = proposal.evaluation, proposal.evaluation.candidate
     tags = {
         "agent": evaluation.agent,
         "track": TRACK_LETTERS[candidate.track],
         "provider": candidate.provider,
         "model": candidate.model,
-        "production_ready": str(alias is not None).lower(),
-        "validation_reason": reason,
+        "production_ready": str(answer.alias is not None).lower(),
+        "validation_reason": answer.reason,
         "dataset_digest": evaluation.dataset.digest,
         "code_hash": candidate.code_hash,
         "candidate_hash": candidate.hash,
+        EVIDENCE_TAG: proposal.evidence.hash,
+        REGISTERED_AS_TAG: answer.alias or NO_ALIAS,
     }
-    tags |= {tag: repr(evaluation.metrics[name]) for tag, name in MEASURED_TAGS.items() if name in evaluation.metrics}
-    return tags | ({PENDING_TAG: alias} if alias else {})
+    if candidate.prompt_hash:
+        tags["prompt_hash"] = candidate.prompt_hash
+    return tags | {
+        tag: repr(evaluation.metrics[name]) for tag, name in MEASURED_TAGS.items() if name in evaluation.metrics
+    }
 
 
-def _ask(approve: Approver, proposal: Proposal) -> tuple[str | None, str]:
-    answer = approve(proposal)
-    if proposal.passed:
-        return (proposal.alias, proposal.reason) if answer.approved else (None, f"not approved; {proposal.reason}")
-    if answer.override_reason:
-        return CANDIDATE, f"{OVERRIDE}{answer.override_reason}; {proposal.reason}"
-    return None, proposal.reason
-
-
-def _likeness(evaluation: EvaluationRecord, version: Version) -> str:
+def likeness(proposal: Proposal, version: Version) -> str:
     """How a candidate that is not registered is like the version that stands for it."""
-    if version.tags.get("candidate_hash") == evaluation.candidate.hash:
-        return f"has the same candidate as version {version.number}"
-    return f"performs as version {version.number} ({version.tags.get('agent', 'unnamed')}) does on these rows"
+    held = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    if version.tags.get("candidate_hash") == proposal.evaluation.candidate.hash:
+        return f"has the same candidate as version {version.number}{held}"
+    return f"performs as version {version.number} ({version.tags.get('agent', 'unnamed')}) does on these rows{held}"
 
 
-def _held(version: Version) -> str:
-    return f" ({', '.join(version.aliases)})" if version.aliases else ""
+def user() -> str:
+    """Who runs this command, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -3,13 +3,15 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from registry.history import History
+from registry.moves import strays
 from registry.register import Registration
-from registry.versions import Snapshot, Version
+from registry.versions import CHALLENGER, CHAMPION, Snapshot, Version
 
 
 def registration_lines(name: str, registration: Registration) -> list[str]:
     """The gates one by one, then what was done."""
-    lines = [f"{'pass' if verdict.passed else 'FAIL'}  {verdict.reason}" for verdict in registration.proposal.gates]
+    lines = [f"{verdict.word}  {verdict.reason}" for verdict in registration.proposal.gates]
     if registration.version is None:
         return [*lines, f"Identical: {name} {registration.reason}."]
     given = f"alias {registration.alias}" if registration.alias else "no alias"
@@ -25,7 +27,8 @@ def registration_json(name: str, registration: Registration) -> dict[str, object
         "alias": registration.alias,
         "identical_to": duplicate.number if duplicate and registration.version is None else None,
         "passed": registration.proposal.passed,
-        "gates": [verdict._asdict() for verdict in registration.proposal.gates],
+        "gates": [verdict.model_dump(mode="json") for verdict in registration.proposal.gates],
+        "evidence": registration.proposal.evidence.hash,
         "reason": registration.reason,
     }
 
@@ -52,16 +55,27 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
     return table
 
 
-def status_reasons(snapshot: Snapshot) -> list[str]:
-    """Why each version stands where it stands, a line each."""
-    return [f"version {version.number}: {version.tags.get('validation_reason', '-')}" for version in snapshot.versions]
+def status_lines(snapshot: Snapshot, history: History) -> list[str]:
+    """Why each version stands where it stands, a line each, and what is wrong or under way."""
+    lines = [f"version {version.number}: {version.tags.get('validation_reason', '-')}" for version in snapshot.versions]
+    lines.append("Tracks: A external, B inside Databricks, C local.")
+    if not history.is_settled:
+        lines.append(f"Not finished: {history.head}. The next registry command that changes something finishes it.")
+    elif moved := strays(snapshot, history):
+        lines.append(f"Moved by other means: {'; '.join(moved)}. Look: news-classifier registry verify.")
+    if CHALLENGER in snapshot.aliases:
+        lines.append("A challenger waits: news-classifier registry review, then promote.")
+    return lines
 
 
-def status_json(name: str, snapshot: Snapshot) -> dict[str, object]:
+def status_json(name: str, snapshot: Snapshot, history: History) -> dict[str, object]:
     """The same as one object."""
     return {
         "name": name,
         "aliases": dict(snapshot.aliases),
+        "epoch": len(history.entries),
+        "unfinished": None if history.is_settled else str(history.head),
+        "moved_by_other_means": strays(snapshot, history),
         "versions": [
             {
                 "version": version.number,
@@ -72,6 +86,39 @@ def status_json(name: str, snapshot: Snapshot) -> dict[str, object]:
             for version in snapshot.versions
         ],
     }
+
+
+def history_table(name: str, history: History) -> Table:
+    """Every decision, newest first."""
+    table = Table(title=f"{name}: history", title_justify="left", box=SIMPLE_HEAD)
+    for column in ("epoch", "UTC", "what", "version", "by", "how", "champion", "evidence"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for entry in reversed(history.entries):
+        outcome = history.outcomes.get(entry.epoch)
+        what = entry.action if outcome and outcome.done else f"{entry.action} ({'undone' if outcome else 'unfinished'})"
+        table.add_row(
+            str(entry.epoch),
+            f"{entry.at:%Y-%m-%d %H:%M}",
+            what,
+            entry.version or "-",
+            entry.by,
+            entry.how,
+            entry.after.get(CHAMPION, "-"),
+            (entry.evidence or "-")[:8],
+            entry.reason,
+        )
+    return table
+
+
+def history_json(name: str, history: History) -> dict[str, object]:
+    """The same as one object, oldest first."""
+    entries = []
+    for entry in history.entries:
+        outcome = history.outcomes.get(entry.epoch)
+        found = outcome.model_dump(mode="json", exclude={"entry"}) if outcome else None
+        entries.append({**entry.model_dump(mode="json"), "hash": entry.hash, "outcome": found})
+    return {"name": name, "entries": entries, "problems": list(history.problems)}
 
 
 def _figure(version: Version, name: str, form: str) -> str:

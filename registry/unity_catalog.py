@@ -1,6 +1,6 @@
 """Who may do what in Unity Catalog, asked of the workspace, and how the rest is granted.
 
-It may not know what is registered: `registry/versions.py` asks it why a call was refused.
+It may not know what is registered: `registry/refusals.py` asks it why a call was refused.
 """
 
 import re
@@ -73,7 +73,7 @@ def check_grants(name: str) -> None:
         raise RegistryError(f"{name} cannot be changed: {found.sentence}")
 
 
-def explained(name: str, err: Exception) -> str:
+def refusal_explained(name: str, err: Exception) -> str:
     """A refusal of Unity Catalog on one line, with what the user lacks, as far as that can be found out."""
     refusal = str(err).partition(" Config: ")[0].rstrip(".")  # the SDK adds how it is configured
     try:

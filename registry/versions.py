@@ -6,7 +6,6 @@ Every call to MLflow's registry is made here. What cannot be read is an error, n
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,19 +13,23 @@ from urllib.request import url2pathname
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
-from registry.unity_catalog import explained, is_unity_catalog
+from registry.refusals import explained, says_missing, unless_missing
+from registry.unity_catalog import is_unity_catalog
 
 CHAMPION, CHALLENGER, CANDIDATE, DEFEATED = ALIASES = ("champion", "challenger", "candidate", "defeated")
+SET_ORDER = (DEFEATED, CANDIDATE, CHAMPION, CHALLENGER)
+"""So that no version loses its place before it has the next one, and a champion exists at every moment."""
 READY = "READY"
 READERS = 8
 TAG_CHARS = 250
 """Unity Catalog has limited tag values to 255 characters, and today to 1,000; it refuses spaces at their ends."""
-PENDING_TAG = "pending_alias"
-"""The alias that a version is about to get. It is still there only if the registration was interrupted."""
+REGISTERED_AS_TAG = "registered_as"
+"""The alias that a version was registered for, or `none`; a later registration completes one that was interrupted."""
+EVIDENCE_TAG = "evidence_hash"
+"""Names the evidence that the version was registered with."""
 MEASURED_TAGS = {
     "category_accuracy": "category_accuracy",
     "category_f1": "category_macro_f1",
@@ -91,6 +94,10 @@ class Snapshot(NamedTuple):
             )
         return found
 
+    def without(self, number: str | None) -> "Snapshot":
+        """The same without one version."""
+        return self._replace(versions=tuple(version for version in self.versions if version.number != number))
+
 
 class Registry:
     """One registered model.
@@ -110,65 +117,106 @@ class Registry:
         Raises:
             RegistryError: the registry cannot be read.
         """
-        with self._explained(f"read the registered model {self.name!r}"):
+        with explained(f"read the registered model {self.name!r}", self.name):
             try:
                 model = self._client.get_registered_model(self.name)
             except MlflowException as err:
-                if err.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if says_missing(err):
                     return Snapshot((), {})
                 raise
-            aliases = {alias: str(number) for alias, number in model.aliases.items()}
+            aliases = _ours(model.aliases)
             with ThreadPoolExecutor(READERS) as readers:
                 found = [_version(entry, aliases) for entry in readers.map(self._whole, self._search())]
         return Snapshot(tuple(sorted(found, key=lambda version: -int(version.number))), aliases)
 
-    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
-        """Register a logged model as a new version that carries its tags from the start. Returns its number.
+    def aliases(self) -> dict[str, str]:
+        """Where the four aliases point now. Raises RegistryError if the registry cannot be read."""
+        with explained(f"read the aliases of {self.name!r}", self.name):
+            try:
+                return _ours(self._client.get_registered_model(self.name).aliases)
+            except MlflowException as err:
+                if says_missing(err):
+                    return {}
+                raise
+
+    def exists(self, number: str) -> bool:
+        """Whether there is a whole version of that number. Raises RegistryError if that cannot be found out."""
+        with explained(f"read version {number} of {self.name!r}", self.name):
+            try:
+                return bool(self._client.get_model_version(self.name, number).status == READY)
+            except MlflowException as err:
+                if says_missing(err):
+                    return False
+                raise
+
+    def put_aliases(self, wanted: Mapping[str, str]) -> None:
+        """Make the four aliases point where they are wanted, and nowhere else; the champion moves in one call.
+
+        Raises:
+            RegistryError: the registry refused; aliases that were put before that stay.
+        """
+        current = self.aliases()
+        for alias in SET_ORDER:
+            if alias in wanted and current.get(alias) != wanted[alias]:
+                self.set_alias(alias, wanted[alias])
+        for alias in ALIASES:
+            if alias in current and alias not in wanted:
+                self.delete_alias(alias)
+
+    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str], description: str = "") -> str:
+        """Register a logged model as a new version, with tags and description from the start. Returns its number.
 
         Raises:
             RegistryError: the registry refused.
         """
-        with self._explained(f"register {model_uri} as a version of {self.name!r}"):
+        with explained(f"register {model_uri} as a version of {self.name!r}", self.name):
             try:
                 self._client.get_registered_model(self.name)
             except MlflowException as err:
-                if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if not says_missing(err):
                     raise
-                self._client.create_registered_model(self.name)
+                self._create_model()
             kept = self._kept_from_mlflow(model_id := model_uri.rpartition("/")[2])
             created = self._client.create_model_version(
                 self.name,
                 source=kept or model_uri,
                 run_id=run_id,
                 tags={tag: _tag_value(value) for tag, value in tags.items()},
+                description=description,
                 model_id=None if kept else model_id,
             )
         return str(created.version)
 
     def set_alias(self, alias: str, number: str) -> None:
         """Point an alias to a version. Raises RegistryError if the registry refuses."""
-        with self._explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
+        with explained(f"set alias {alias!r} of {self.name!r} to version {number}", self.name):
             self._client.set_registered_model_alias(self.name, alias, number)
 
     def delete_alias(self, alias: str) -> None:
         """Remove an alias, if it is there. Raises RegistryError if the registry refuses."""
-        with self._explained(f"remove alias {alias!r} of {self.name!r}"), _unless_gone():
+        with explained(f"remove alias {alias!r} of {self.name!r}", self.name), unless_missing():
             self._client.delete_registered_model_alias(self.name, alias)
 
     def set_tag(self, number: str, tag: str, value: str) -> None:
         """Set a version's tag, cut to what every registry takes. Raises RegistryError if the registry refuses."""
-        with self._explained(f"set tag {tag!r} of version {number} of {self.name!r}"):
+        with explained(f"set tag {tag!r} of version {number} of {self.name!r}", self.name):
             self._client.set_model_version_tag(self.name, number, tag, _tag_value(value))
+
+    def describe(self, number: str, text: str) -> None:
+        """Replace a version's description. Raises RegistryError if the registry refuses."""
+        with explained(f"describe version {number} of {self.name!r}", self.name):
+            self._client.update_model_version(self.name, number, text)
 
     def delete_tag(self, number: str, tag: str) -> None:
         """Remove a version's tag, if it is there. Raises RegistryError if the registry refuses."""
-        with self._explained(f"remove tag {tag!r} of version {number} of {self.name!r}"), _unless_gone():
+        with explained(f"remove tag {tag!r} of version {number} of {self.name!r}", self.name), unless_missing():
             self._client.delete_model_version_tag(self.name, number, tag)
 
-    def describe(self, number: str, text: str) -> None:
-        """Write a version's description. Raises RegistryError if the registry refuses."""
-        with self._explained(f"describe version {number} of {self.name!r}"):
-            self._client.update_model_version(self.name, number, text)
+    def _create_model(self) -> None:
+        try:
+            self._client.create_registered_model(self.name)
+        except MlflowException:  # somebody else made it meanwhile, or it really cannot be made
+            self._client.get_registered_model(self.name)
 
     def _kept_from_mlflow(self, model_id: str) -> str | None:
         """The folder of a model that stands at a `file:` address, where it goes to Unity Catalog; else None.
@@ -180,6 +228,12 @@ class Registry:
         location = self._client.get_logged_model(model_id).artifact_location
         return url2pathname(urlsplit(location).path) if location.startswith("file:") else None
 
+    def _whole(self, entry: ModelVersion) -> ModelVersion:
+        """A version with its tags, which Unity Catalog leaves out of what a search finds."""
+        if isinstance(entry, ModelVersionSearch):
+            return self._client.get_model_version(self.name, str(entry.version))
+        return entry
+
     def _search(self) -> Iterator[ModelVersion]:
         token = None
         while True:
@@ -189,27 +243,6 @@ class Registry:
             if not token:
                 return
 
-    def _whole(self, entry: ModelVersion) -> ModelVersion:
-        """A version with its tags, which Unity Catalog leaves out of what a search finds."""
-        if isinstance(entry, ModelVersionSearch):
-            return self._client.get_model_version(self.name, str(entry.version))
-        return entry
-
-    @contextmanager
-    def _explained(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except RegistryError:
-            raise
-        except Exception as err:
-            refused = getattr(err, "error_code", None) == ErrorCode.Name(PERMISSION_DENIED)
-            if refused and is_unity_catalog():
-                raise RegistryError(f"Could not {action}: {explained(self.name, err)}") from err
-            raise RegistryError(
-                f"Could not {action}: {str(err).rstrip('.')}. Check MLFLOW_REGISTRY_URI and your permissions; then run "
-                "the command again."
-            ) from err
-
 
 def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     number = str(entry.version)
@@ -217,15 +250,10 @@ def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     return Version(number, entry.run_id, dict(entry.tags), held, entry.description or "")
 
 
-@contextmanager
-def _unless_gone() -> Iterator[None]:
-    """Stores differ on whether removing what is not there is a mistake; it is done all the same."""
-    try:
-        yield
-    except MlflowException as err:
-        if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-
-
 def _tag_value(text: str) -> str:
     return text[:TAG_CHARS].strip()
+
+
+def _ours(aliases: Mapping[str, object]) -> dict[str, str]:
+    """The four aliases among those of a model; others are people's own business."""
+    return {alias: str(aliases[alias]) for alias in ALIASES if alias in aliases}

@@ -23,9 +23,8 @@ from agent.local_model import MANIFEST
 from agent.providers import create_provider
 from agent.providers.databricks import GATEWAY_MODELS
 from agent.redaction import redact
-from agent.settings import read_settings
 from eval.candidates import TRACKS
-from eval.lifecycle import LIFECYCLE_FILE, NEAR_DAYS, Lifecycle, Retirement
+from eval.lifecycle import LIFECYCLE_FILE, NEAR_DAYS, Retirement, read_lifecycle
 from eval.store import open_store
 from registry.unity_catalog import standing
 from registry.versions import CHAMPION, Registry
@@ -75,11 +74,6 @@ class Candidate(NamedTuple):
     def fault(self) -> Status:
         """What it means that this one candidate cannot be used."""
         return "fail" if self.named else "warn"
-
-
-def read_lifecycle() -> Lifecycle:
-    """The announced ends of models; none without the file. Raises ConfigError where it is wrong."""
-    return read_settings(LIFECYCLE_FILE, Lifecycle) if LIFECYCLE_FILE.exists() else Lifecycle(models=())
 
 
 def end_of_life(check: str, retirement: Retirement) -> Finding:
@@ -277,7 +271,7 @@ def examine(configs: Sequence[AgentConfig], *, named: bool) -> list[Finding]:
         Candidate(
             config=config,
             service=services.of(config) if config.provider in TRACKS else None,
-            retirement=lifecycle.of(config.provider, config.model),
+            retirement=lifecycle.of(config.provider, config.model) if lifecycle else None,
             named=named,
         )
         for config in configs

@@ -12,8 +12,8 @@ from agent.redaction import redact
 from eval.candidates import TRACKS, all_candidates, named_candidate
 from eval.commands import none_if_empty
 from eval.console import err, json_option, out, print_json
-from eval.lifecycle import Retirement
-from serving.doctor import Finding, end_of_life, examine, read_lifecycle, worst
+from eval.lifecycle import Retirement, read_lifecycle
+from serving.doctor import Finding, end_of_life, examine, worst
 from serving.services import Service, Services
 
 agent_option = click.option("--agent", "agent_file", type=click.Path(path_type=Path), help="The candidate's file.")
@@ -106,7 +106,8 @@ def show_models(services: Sequence[Service]) -> None:
         err.print(redact(title), soft_wrap=True)
         width = max(map(len, service.models), default=0)
         for name in service.models:
-            marks = model_marks(name, files.get((service.provider, name), ()), lifecycle.of(service.provider, name))
+            retirement = lifecycle.of(service.provider, name) if lifecycle else None
+            marks = model_marks(name, files.get((service.provider, name), ()), retirement)
             out.print(redact(f"{name:<{width}}  {'; '.join(marks)}".rstrip()), soft_wrap=True)
 
 

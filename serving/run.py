@@ -13,13 +13,14 @@ from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
 from eval.candidates import all_candidates, load_candidate
 from eval.commands import RunOptions, evaluate_candidate, run_options, show
-from eval.console import err, json_option, out, print_json, print_wide
+from eval.console import err, json_option, out, parse_pairs, print_json, print_wide
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
 from registry.commands import approval_option, ask, exit_code, gates_option
-from registry.gates import GatesConfig
+from registry.gates.config import GatesConfig
 from registry.register import Registration, register
+from registry.remeasuring import remeasuring
 from registry.render import registration_json, registration_lines
 from serving.run_many import Result, chosen_candidates, results_table, run_each
 from training.commands import CONFIG_FILE, TRAINING_DATA, report_table
@@ -75,8 +76,11 @@ def run(
             raise EvaluationError(
                 f"Nothing is registered: the evaluation of {config.name} is partial, {evaluation.partial}."
             )
-        registration = None if no_register else register(evaluation, gates, approve=ask if require_approval else None)
-        return Result(config.name, evaluation, registration)
+        if no_register:
+            return Result(config.name, evaluation)
+        remeasure = remeasuring(options.data_file, parse_pairs("--map", options.columns), budget)
+        approve = ask if require_approval else None
+        return Result(config.name, evaluation, register(evaluation, gates, remeasure=remeasure, approve=approve))
 
     if track == "both" or track == "all":
         candidates = chosen_candidates(track, options)

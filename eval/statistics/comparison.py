@@ -131,17 +131,18 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
     What was adjusted before is adjusted anew, from its own p-value.
     """
-    return [
-        one.model_copy(
-            update={
-                "adjusted_p_value": p_value,
-                "comparisons": len(comparisons),
-                "smallest_detectable": _detectable_among(len(comparisons), one),
-                "verdict": verdict_of(one.accuracy, p_value),
-            }
-        )
-        for one, p_value in zip(comparisons, holm([one.p_value for one in comparisons]), strict=True)
-    ]
+    p_values = holm([one.p_value for one in comparisons])
+    return [_with(one, p_value, len(comparisons)) for one, p_value in zip(comparisons, p_values, strict=True)]
+
+
+def adjusted_among(one: Comparison, others: Sequence[float]) -> Comparison:
+    """The same comparison with Holm's adjustment over it and others, of which the p-values are enough.
+
+    Args:
+        one: Adjusted anew from its own p-value.
+        others: Two-sided p-values of the other comparisons, before any adjustment.
+    """
+    return _with(one, holm([one.p_value, *others])[0], 1 + len(others))
 
 
 def verdict_of(accuracy: Difference, adjusted_p_value: float) -> Verdict:
@@ -203,6 +204,17 @@ def _p_value(wins: Integers, stories: Integers | None) -> float:
         return float(mcnemar((wins < 0).sum(), (wins > 0).sum()))
     numbers, names = pd.factorize(stories)
     return sign_flip(np.bincount(numbers, weights=wins, minlength=len(names)).round().astype(np.int64))
+
+
+def _with(one: Comparison, adjusted_p_value: float, comparisons: int) -> Comparison:
+    return one.model_copy(
+        update={
+            "adjusted_p_value": adjusted_p_value,
+            "comparisons": comparisons,
+            "smallest_detectable": _detectable_among(comparisons, one),
+            "verdict": verdict_of(one.accuracy, adjusted_p_value),
+        }
+    )
 
 
 def _detectable_among(comparisons: int, one: Comparison) -> float:

@@ -51,7 +51,7 @@ def paired_outcomes(baseline: pd.DataFrame, candidate: pd.DataFrame) -> list[Pai
 
 def common_rows(baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     """The articles that both runs answered, the columns of the first with `_a`, of the second with `_b` behind them."""
-    both = baseline.join(candidate, how="inner", lsuffix="_a", rsuffix="_b")
+    both = baseline.merge(candidate, left_index=True, right_index=True, suffixes=("_a", "_b"))
     same = [both[f"{name}_a"] == both[f"{name}_b"] for name in IDENTITY]
     return both[np.logical_and.reduce(same)]
 

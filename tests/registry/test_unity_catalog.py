@@ -14,14 +14,18 @@ from agent.config import AgentConfig
 from agent.errors import RegistryError
 from agent.prompt import PromptTemplate
 from agent.settings import read_settings
+from eval.logged_model import log_agent
 from eval.prompts import ALIAS, prompt_uri, register_prompt
 from eval.store import open_store
-from registry.gates import GatesConfig
+from registry.gates.config import GatesConfig
+from registry.ledger import Ledger
+from registry.promotion import Consent, Promoter
 from registry.register import register
+from registry.rollback import rollback
 from registry.unity_catalog import check_grants, is_unity_catalog
 from registry.versions import Registry
 from tests.conftest import ROOT
-from tests.registry.conftest import Evaluate
+from tests.registry.evaluations import log_evaluation, unexpected
 from tests.registry.stores import NAME, Logged, Place, log_echo, open_place, sign_in
 from tests.unity_catalog_server import UnityCatalogServer
 
@@ -47,26 +51,49 @@ def as_user(user: str, server: UnityCatalogServer, environment: pytest.MonkeyPat
 # What the product asks is never refused.
 
 
-def test_a_registration_asks_nothing_that_unity_catalog_refuses(
-    evaluated: Evaluate, unity_catalog: UnityCatalogServer
-) -> None:
-    evaluation = evaluated(0.92)
+def test_a_life_asks_nothing_that_unity_catalog_refuses(store: MlflowClient, unity_catalog: UnityCatalogServer) -> None:
+    """Registered, challenged, promoted, rolled back."""
     open_store()
     assert (is_unity_catalog(), registered_model_name()) == (True, NAME)
-    assert register(evaluation, GATES).alias == "champion"
-    assert register(evaluated(0.95), GATES).alias == "challenger"
-    assert register(evaluated(0.95), GATES).version is None
-    snapshot = Registry(NAME, MlflowClient()).snapshot()
-    assert snapshot.aliases == {"champion": "1", "challenger": "2"}
+    client, wrong = MlflowClient(), range(12)
+    first = log_evaluation(0.92, wrong=range(32))
+    assert register(first, GATES, remeasure=unexpected).alias == "champion"
+    assert register(log_evaluation(0.97, wrong=wrong, name="b"), GATES, remeasure=unexpected).alias == "challenger"
+    assert register(log_evaluation(0.97, wrong=wrong, name="b"), GATES, remeasure=unexpected).version is None
+    promoter = Promoter(client, GATES, unexpected)
+    promoter.promote(promoter.review(), Consent("ann", "hash", "better"))
+    registry = Registry(NAME, client)
+    assert registry.snapshot().aliases == {"champion": "2", "defeated": "1"}
+    rollback(client, Consent("ann", "terminal", "second thoughts"))
+    snapshot = registry.snapshot()
+    assert snapshot.aliases == {"champion": "1", "defeated": "2"}
     assert [version.tags["production_ready"] for version in snapshot.versions] == ["true", "true"]
-    assert snapshot.versions[1].run_id == evaluation.run_id
+    assert snapshot.versions[1].run_id == first.run_id
     assert set(unity_catalog.refusals) == {NO_MODEL}
 
 
-def test_the_champion_answers_from_unity_catalog(evaluated: Evaluate, unity_catalog: UnityCatalogServer) -> None:
-    evaluation = evaluated(0.92)
+def test_who_may_not_move_aliases_decides_nothing(
+    store: MlflowClient, unity_catalog: UnityCatalogServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_store()
-    register(evaluation, GATES)
+    register(log_evaluation(0.92, wrong=range(32)), GATES, remeasure=unexpected)
+    register(log_evaluation(0.97, wrong=range(12)), GATES, remeasure=unexpected)
+    as_user("bob", unity_catalog, monkeypatch, "EXECUTE", "APPLY_TAG")
+    promoter = Promoter(MlflowClient(), GATES, unexpected)
+    with pytest.raises(RegistryError, match="bob lacks MANAGE"):
+        promoter.promote(promoter.review(), Consent("bob", "hash", "better"))
+    assert len(Ledger(NAME, MlflowClient()).read().entries) == 2
+    assert set(unity_catalog.refusals) == {NO_MODEL}
+
+
+def test_the_champion_answers_from_unity_catalog(
+    store: MlflowClient, agent_config: AgentConfig, unity_catalog: UnityCatalogServer
+) -> None:
+    open_store()
+    with mlflow.start_run() as run:
+        uri = log_agent(agent_config).model_uri
+    registry = Registry(NAME, MlflowClient())
+    registry.set_alias("champion", registry.create_version(uri, run.info.run_id, {}))
     with load_champion() as champion:
         assert champion.classify(title="Rowers win gold", content="They beat the champions.").category != "Unknown"
 

@@ -1,0 +1,131 @@
+"""Model cards: what a person should know of a version, in its description, beside what people wrote there."""
+
+from collections.abc import Iterable
+
+from agent.redaction import redact
+from eval.evaluation import DatasetRecord
+from registry.evidence import Evidence, Measurement, load_evidence
+from registry.history import REASON_CHARS, Entry, History
+from registry.versions import Registry, Version
+
+BEGIN, END = "<!-- news-classifier: card -->", "<!-- news-classifier: end of card -->"
+FIGURES = {
+    "category_accuracy": "category accuracy",
+    "category_macro_f1": "category macro-F1",
+    "sentiment_accuracy": "sentiment accuracy",
+    "joint_accuracy": "both right",
+}
+LIMITS = (
+    "Measured on the labelled set named above and nothing else; other sources, languages and times may score lower.",
+    "An answer is one of the configured labels or Unknown, which counts as wrong.",
+)
+
+
+def card_text(evidence: Evidence, reason: str, decisions: tuple[Entry, ...] = ()) -> str:
+    """A version's card in Markdown, between its marks.
+
+    Args:
+        evidence: What the version was registered with.
+        reason: What the gates said.
+        decisions: What was decided on it since, oldest first.
+    """
+    measured = evidence.candidate
+    reason = reason[:REASON_CHARS]
+    lines = [
+        BEGIN,
+        f"**{measured.agent}** ({measured.candidate.provider}:{measured.candidate.model}, {measured.candidate.track})",
+        "",
+        *figure_lines(measured),
+        "",
+        f"Data: {data_line(measured.dataset)}",
+        f"Prompt: {prompt_line(measured)}",
+        f"Gates: {reason}",
+        *against_champion(evidence),
+        "",
+        *(f"- {decision_line(entry)}" for entry in decisions),
+        *(f"- Limit: {limit}" for limit in LIMITS),
+        "",
+        f"Run {measured.run_id}, evidence {evidence.hash}.",
+        END,
+    ]
+    return redact("\n".join(lines))
+
+
+def figure_lines(measured: Measurement) -> list[str]:
+    """A Markdown table of the figures, with their 95 % intervals."""
+    rows = ["| figure | value | 95 % interval |", "|---|---|---|"]
+    for name, title in FIGURES.items():
+        if (value := measured.metrics.get(name)) is not None:
+            low, high = (measured.metrics.get(f"{name}_ci_{end}") for end in ("low", "high"))
+            interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "-"
+            rows.append(f"| {title} | {value:.4f} | {interval} |")
+    for name, title in {"latency_ms_p95": "p95 latency, ms", "cost_usd_per_1k": "US dollars per 1,000"}.items():
+        if (value := measured.metrics.get(name)) is not None:
+            rows.append(f"| {title} | {value:.4g} | - |")
+    return rows
+
+
+def data_line(dataset: DatasetRecord) -> str:
+    """Which labelled set."""
+    return f"{dataset.path}, {dataset.rows:,} articles, digest {dataset.digest[:12]}"
+
+
+def prompt_line(measured: Measurement) -> str:
+    """Which prompt."""
+    candidate = measured.candidate
+    if candidate.prompt_hash is None:
+        return "none, a local model"
+    return f"version {candidate.prompt_version or 'not registered'}, hash {candidate.prompt_hash[:12]}"
+
+
+def against_champion(evidence: Evidence) -> list[str]:
+    """How it compares with the champion of its day."""
+    category = evidence.by_task.get("category")
+    if category is None or evidence.champion is None:
+        return []
+    accuracy = category.accuracy
+    return [
+        f"Beside champion version {evidence.champion.version}: {100 * accuracy.difference:+.2f} points of category "
+        f"accuracy ({100 * accuracy.low:+.2f} to {100 * accuracy.high:+.2f}), {category.verdict}; "
+        f"{evidence.tried} compared with it on these rows"
+    ]
+
+
+def decision_line(entry: Entry) -> str:
+    """One decision, for the card."""
+    return f"{entry.at:%Y-%m-%d}: {entry.action} by {entry.by} ({entry.how}): {entry.reason}"
+
+
+def write_cards(registry: Registry, history: History, numbers: Iterable[str | None]) -> None:
+    """Bring the cards of versions up to date; what cannot be read of a version's evidence leaves its card as it is."""
+    versions = {version.number: version for version in registry.snapshot().versions}
+    for number in dict.fromkeys(numbers):
+        version = versions.get(number or "")
+        if version and (card := current_card(version, history)):
+            text = with_card(version.description, card)
+            if text != version.description:
+                registry.describe(version.number, text)
+
+
+def current_card(version: Version, history: History) -> str | None:
+    """The card that a version should have; None where it has no evidence."""
+    entries = [entry for entry in history.done() if entry.version == version.number]
+    if not entries or entries[0].evidence is None or version.run_id is None:
+        return None
+    evidence = load_evidence(version.run_id, entries[0].evidence)
+    return card_text(evidence, entries[0].reason, tuple(entries[1:]))
+
+
+def is_current_card(version: Version, history: History) -> bool:
+    """Whether a version's description holds the card that it should have."""
+    card = current_card(version, history)
+    return card is None or card in version.description
+
+
+def with_card(description: str, card: str) -> str:
+    """A description with its card replaced; what people wrote around it stays as it is."""
+    before, begin, rest = description.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return f"{card}\n\n{description}".strip() if description else card
+    return f"{before}{card}{after}"

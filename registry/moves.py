@@ -1,0 +1,128 @@
+"""Moves of aliases: the decision is written first, then carried out, by whoever comes by if its author does not."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from agent.errors import RegistryError
+from registry.history import REASON_CHARS, Action, Entry, History, How, Outcome, Trial
+from registry.ledger import Ledger
+from registry.unity_catalog import check_grants
+from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
+
+
+class Decision(NamedTuple):
+    """What somebody wants done, before it has a place in the history."""
+
+    action: Action
+    version: str | None
+    by: str
+    how: How
+    reason: str
+    after: Mapping[str, str]
+    """Alias to version, as it shall be."""
+    evidence: str | None = None
+    approved: str | None = None
+    trial: Trial | None = None
+
+
+def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping[str, str], wanted: Decision) -> Entry:
+    """Write a decision as the next entry of the history as it was read, and carry it out.
+
+    Raises:
+        Overtaken: the history went on meanwhile; nothing was changed.
+        RegistryError: a store refused, or would: Unity Catalog is asked first. The message says whether the decision
+            stands.
+    """
+    entry = Entry(
+        epoch=len(history.entries) + 1,
+        previous=history.hash,
+        at=datetime.now(UTC),
+        before=dict(before),
+        nonce=uuid.uuid4().hex,
+        **wanted._replace(after=dict(wanted.after), reason=wanted.reason[:REASON_CHARS])._asdict(),
+    )
+    if entry.after != entry.before:
+        check_grants(registry.name)
+    ledger.append(entry)
+    outcome = finish(registry, ledger).outcomes[entry.epoch]
+    if not outcome.done:
+        raise RegistryError(f"Not done: {entry}: {outcome.reason}. The aliases are as they were before.")
+    return entry
+
+
+def finish(registry: Registry, ledger: Ledger) -> History:
+    """Carry out what was decided and not finished, whoever decided it, until nothing is under way.
+
+    A process that was suspended between its moves may have put an alias where a later decision no longer wants it. So
+    whoever moved aliases looks again, and puts them where the last decision wants them.
+
+    Raises:
+        RegistryError: a store refused, or the history was edited.
+    """
+    put = 0
+    while True:
+        history = trusted(ledger.read())
+        head = history.head
+        if head is None or (history.is_settled and put in (0, head.epoch)):
+            return history
+        if history.is_settled:
+            registry.put_aliases(_existing(registry, history.aliases or {}))
+        else:
+            ledger.settle(head, _carry_out(registry, head))
+        put = head.epoch
+
+
+def trusted(history: History) -> History:
+    """The history, if its chain is whole. Raises RegistryError."""
+    if history.problems:
+        raise RegistryError(
+            f"The history cannot be trusted, so nothing is moved: {'; '.join(history.problems)}. "
+            "Look at it: news-classifier registry verify."
+        )
+    return history
+
+
+def strays(snapshot: Snapshot, history: History) -> list[str]:
+    """The aliases that are not where the history put them, other than by a version's deletion."""
+    wanted = history.aliases
+    if wanted is None:
+        return []
+    existing = {version.number for version in snapshot.versions}
+    return [
+        f"{alias} is version {snapshot.aliases.get(alias, 'none')} and should be {wanted.get(alias, 'none')}"
+        for alias in ALIASES
+        if snapshot.aliases.get(alias) != wanted.get(alias) and wanted.get(alias) in {*existing, None}
+    ]
+
+
+def agreed(snapshot: Snapshot, history: History) -> None:
+    """Raise RegistryError where aliases are not where the history put them."""
+    if moved := strays(snapshot, history):
+        raise RegistryError(
+            f"Aliases were moved by other means than this product: {'; '.join(moved)}. Nothing is changed. "
+            "Put them back: news-classifier registry verify --repair."
+        )
+
+
+def _carry_out(registry: Registry, entry: Entry) -> Outcome:
+    """Move the aliases, or put them back where the champion to be is gone; what was refused at once is given up."""
+    wanted = _existing(registry, entry.after)
+    if CHAMPION in entry.after and CHAMPION not in wanted:
+        registry.put_aliases(_existing(registry, entry.before))
+        reason = f"version {entry.after[CHAMPION]} does not exist any more"
+        return Outcome(entry=entry.hash, done=False, reason=reason)
+    try:
+        registry.put_aliases(wanted)
+    except RegistryError as err:
+        if registry.aliases() == entry.before:
+            return Outcome(entry=entry.hash, done=False, reason=str(err))
+        raise RegistryError(
+            f"{err} It was decided and is half done: {entry}. The next registry command of anyone finishes it."
+        ) from err
+    return Outcome(entry=entry.hash, done=True, reason="")
+
+
+def _existing(registry: Registry, aliases: Mapping[str, str]) -> dict[str, str]:
+    return {alias: number for alias, number in aliases.items() if registry.exists(number)}

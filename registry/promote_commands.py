@@ -1,0 +1,146 @@
+"""`news-classifier registry review` and `promote`."""
+
+import sys
+from pathlib import Path
+
+import click
+from mlflow.tracking import MlflowClient
+
+from agent.budget import Budget
+from agent.settings import read_settings
+from eval.console import err, json_option, map_option, out, parse_pairs, print_json
+from eval.store import open_store
+from registry.commands import budget_option, data_option, gates_option, said_yes
+from registry.gates.config import GatesConfig
+from registry.promotion import Consent, Promoter, Refused, Review
+from registry.register import user
+from registry.remeasuring import remeasuring
+from registry.review_page import approval_lines, moved_lines, review_json, review_steps
+from registry.tag_approval import approved_by_tag, request_approval
+
+
+@click.command("review")
+@click.option("--for-tag", metavar="TASK", help="Ask for approval by a tag of the version, named after this task.")
+@gates_option
+@data_option
+@map_option
+@budget_option
+@json_option
+def review_command(
+    for_tag: str | None,
+    gates_file: Path,
+    data_file: Path | None,
+    columns: tuple[str, ...],
+    max_usd: float | None,
+    as_json: bool,
+) -> None:
+    """Show what a promotion would do, and the hash by which exactly that is approved."""
+    promoter = opened_promoter(gates_file, data_file, columns, max_usd)
+    review = promoter.review()
+    if for_tag:
+        request_approval(review, for_tag, MlflowClient())
+    if as_json:
+        print_json(review_json(review))
+        return
+    for renderable in (*review_steps(review), *approval_lines(review, for_tag)):
+        out.print(renderable, soft_wrap=isinstance(renderable, str))
+
+
+@click.command("promote")
+@click.option("--approve", metavar="HASH", help="Approve exactly what 'registry review' showed under this hash.")
+@click.option("--approver", metavar="NAME", help="Who decided.")
+@click.option("--reason", metavar="TEXT", help="Why, for the record.")
+@click.option("--approved-by-tag", metavar="TASK", help="Approve what a person approved by the version's tag TASK.")
+@click.option("--yes", "unattended", is_flag=True, help="Promote without a person, if the evidence suffices.")
+@gates_option
+@data_option
+@map_option
+@budget_option
+@json_option
+@click.pass_context
+def promote_command(
+    ctx: click.Context,
+    approve: str | None,
+    approver: str | None,
+    reason: str | None,
+    approved_by_tag: str | None,
+    unattended: bool,
+    gates_file: Path,
+    data_file: Path | None,
+    columns: tuple[str, ...],
+    max_usd: float | None,
+    as_json: bool,
+) -> None:
+    """Make the challenger champion, if a person approves or the evidence suffices.
+
+    Exit codes: 0 promoted; 1 refused; 2 wrong input; 3 it could not be done.
+    """
+    if sum((approve is not None, approved_by_tag is not None, unattended)) > 1:
+        raise click.UsageError("Give one of --approve, --approved-by-tag and --yes.")
+    if approve is not None and not (approver and reason):
+        raise click.UsageError("--approve needs --approver NAME and --reason TEXT.")
+    promoter = opened_promoter(gates_file, data_file, columns, max_usd)
+    review = promoter.review()
+    if not as_json:
+        for renderable in review_steps(review):
+            out.print(renderable, soft_wrap=isinstance(renderable, str))
+    consent = consent_to(review, approve, approver, reason, approved_by_tag, unattended)
+    if consent is None:
+        promoter.refuse(review, Consent(approver or user(), "terminal", reason or "answered no"))
+        err.print("[4/5] Refused; nothing was changed, and the history says so.")
+        ctx.exit(1)
+    entry = promoter.promote(review, consent)
+    if as_json:
+        print_json({"promoted": review.challenger, "entry": entry.model_dump(mode="json"), "hash": entry.hash})
+    else:
+        for line in moved_lines(review, consent):
+            out.print(line, soft_wrap=True)
+
+
+def consent_to(
+    review: Review,
+    approve: str | None,
+    approver: str | None,
+    reason: str | None,
+    task: str | None,
+    unattended: bool,
+) -> Consent | None:
+    """Who approves, and how; None where the person at the terminal says no.
+
+    Raises:
+        Refused: nobody may, or what is approved is something else.
+    """
+    if approve is not None:
+        if approve != review.hash:
+            raise Refused(
+                f"What was approved ({approve[:12]}) is not what would be promoted now ({review.hash[:12]}). "
+                "Look again: news-classifier registry review."
+            )
+        return Consent(approver or "", "hash", reason or "")
+    if task is not None:
+        return approved_by_tag(review, task, approver, reason, MlflowClient())
+    if unattended:
+        if not review.sufficient.passed:
+            raise Refused(
+                f"The evidence does not suffice without a person: {review.sufficient.reason}. "
+                "Look at it: news-classifier registry review."
+            )
+        return Consent(approver or user(), "unattended", reason or review.sufficient.reason)
+    if not sys.stdin.isatty():
+        raise Refused(
+            "There is no terminal to ask on. Approve what 'news-classifier registry review' shows: "
+            "news-classifier registry promote --approve HASH --approver NAME --reason TEXT."
+        )
+    if not said_yes("[4/5] Proceed?"):
+        return None
+    return Consent(approver or user(), "terminal", reason or click.prompt("Reason, for the record", err=True))
+
+
+def opened_promoter(
+    gates_file: Path, data_file: Path | None, columns: tuple[str, ...], max_usd: float | None
+) -> Promoter:
+    """Who promotes, in the stores of the environment."""
+    rules = read_settings(gates_file, GatesConfig)
+    remeasure = remeasuring(data_file, parse_pairs("--map", columns), Budget(max_usd) if max_usd else None)
+    open_store()
+    return Promoter(MlflowClient(), rules, remeasure)

@@ -1,0 +1,60 @@
+"""Back to an earlier champion, at once: no evaluation, no gates, one decision and its moves."""
+
+from mlflow.tracking import MlflowClient
+
+from agent.champion import registered_model_name
+from registry.card import write_cards
+from registry.history import Entry, History
+from registry.ledger import Ledger
+from registry.moves import Decision, decide, finish
+from registry.promotion import Consent, Refused
+from registry.versions import CHAMPION, DEFEATED, Registry, Snapshot
+
+
+def rollback_target(snapshot: Snapshot, history: History, to: str | None = None) -> str:
+    """The version that a rollback makes champion: the one that is named, or the last champion before this one.
+
+    Raises:
+        Refused: there is none, it was never champion, or it is deleted.
+    """
+    existing = {version.number for version in snapshot.versions}
+    current = snapshot.aliases.get(CHAMPION)
+    earlier = [number for number in history.champions() if number != current]
+    if to is None:
+        defeated = snapshot.aliases.get(DEFEATED)
+        left = [number for number in dict.fromkeys([*([defeated] if defeated else []), *earlier]) if number in existing]
+        if not left:
+            raise Refused("There is no earlier champion to go back to. See: news-classifier registry history.")
+        return left[0]
+    if to == current:
+        raise Refused(f"Version {to} is champion already.")
+    if to not in earlier:
+        known = ", ".join(earlier) or "none"
+        raise Refused(f"Version {to!r} was never champion, so nobody approved it. Earlier champions: {known}.")
+    if to not in existing:
+        raise Refused(f"Version {to} does not exist any more. Earlier champions: {', '.join(earlier)}.")
+    return to
+
+
+def rollback(client: MlflowClient, consent: Consent, to: str | None = None) -> Entry:
+    """Make an earlier champion champion again; the one that it replaces becomes defeated.
+
+    Aliases that were moved by other means are taken as they are, because this is what one does when things are wrong.
+
+    Raises:
+        Refused: there is no earlier champion, or the version that is named was none.
+        Overtaken: somebody else decided first.
+        RegistryError: a store refused. The message says whether the decision stands.
+    """
+    name = registered_model_name()
+    registry, ledger = Registry(name, client), Ledger(name, client)
+    history = finish(registry, ledger)
+    snapshot = registry.snapshot()
+    target = rollback_target(snapshot, history, to)
+    replaced = snapshot.aliases.get(CHAMPION)
+    rest = {alias: number for alias, number in snapshot.aliases.items() if number != target}
+    after = {**rest, **({DEFEATED: replaced} if replaced else {}), CHAMPION: target}
+    decision = Decision("rollback", target, consent.by, consent.how, consent.reason, after)
+    entry = decide(registry, ledger, history, snapshot.aliases, decision)
+    write_cards(registry, ledger.read(), [target, replaced])
+    return entry
