@@ -11,10 +11,11 @@ MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
 UI_PORT ?= 5000
 LAB ?=
+TO ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve status ui notebook test lint format bench \
+	test-connection list-models evaluate-all compare decide audit redteam serve promote rollback status history verify ui notebook test lint format bench \
 	bench-evaluation bench-providers bench-statistics litellm lock clean
 
 help: ## List the targets
@@ -74,8 +75,20 @@ audit: $(STAMP) ## Gold labels to look at again, as label_audit.csv
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)
 
+promote: $(STAMP) ## Challenger and champion side by side, then your yes or no
+	$(BIN)/news-classifier registry promote
+
+rollback: $(STAMP) ## The last champion again (TO= for an earlier one)
+	$(BIN)/news-classifier registry rollback $(if $(TO),--to $(TO))
+
 status: $(STAMP) ## Show versions, aliases and figures
 	$(BIN)/news-classifier registry status
+
+history: $(STAMP) ## Who decided what, when, why, on which evidence
+	$(BIN)/news-classifier registry history
+
+verify: $(STAMP) ## Whether aliases, tags, evidence and history agree
+	$(BIN)/news-classifier registry verify
 
 ui: $(STAMP) ## Open MLflow's pages on the store (UI_PORT=5000)
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(UI_PORT)

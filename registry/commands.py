@@ -39,7 +39,7 @@ from registry.render import (
 from registry.verify import repair, verify
 from registry.versions import Registry
 
-TABLE_WIDTH = 100
+TABLE_WIDTH, HISTORY_WIDTH = 100, 140
 GATES_FILE = Path("config/gates.yaml")
 gates_option = path_option("--gates", "gates_file", GATES_FILE, "The gates.")
 approval_option = click.option("--require-approval", is_flag=True, help="Ask a person before an alias is given.")
@@ -122,7 +122,7 @@ def history_command(as_json: bool) -> None:
     if as_json:
         print_json(history_json(registry.name, history))
     elif history.entries:
-        print_wide(history_table(registry.name, history), TABLE_WIDTH)
+        print_wide(history_table(registry.name, history), HISTORY_WIDTH)
     else:
         out.print(f"{registry.name} has no history. It begins with the first registration.")
     for problem in history.problems:

@@ -86,11 +86,11 @@ def find_duplicate(evaluation: EvaluationRecord, world: World, rules: GatesConfi
     """The newest version that is the same candidate, or performs identically on the same rows."""
     rivals = {rival.version.number: rival for rival in (world.champion, world.challenger) if rival}
     for version in world.snapshot.versions:
+        if version.tags.get("candidate_hash") == evaluation.candidate.hash:
+            return version
         rival = rivals.get(version.number)
         if rival is None and version.tags.get("dataset_digest") != evaluation.dataset.digest:
             continue
-        if version.tags.get("candidate_hash") == evaluation.candidate.hash:
-            return version
         measured = rival.evaluation.metrics if rival else version.metrics
         if is_duplicate(rules.duplicate, evaluation.metrics, measured):
             return version

@@ -22,6 +22,7 @@ from registry.gates.config import GatesConfig
 from registry.register import Registration, register
 from registry.remeasuring import remeasuring
 from registry.render import registration_json, registration_lines
+from registry.versions import CHALLENGER
 from serving.run_many import Result, chosen_candidates, results_table, run_each
 from training.commands import CONFIG_FILE, TRAINING_DATA, report_table
 from training.config import TrainingConfig
@@ -173,7 +174,9 @@ def next_steps(evaluation: EvaluationRecord, registration: Registration | None) 
         return [f"news-classifier registry register {evaluation.run_id}"]
     if exit_code(registration):
         return ["make ui        look at the wrong answers of the run: predictions.csv, confusion_matrix_category.png"]
+    waits = registration.alias == CHALLENGER
     return [
+        *(["make promote   challenger and champion side by side, then your yes or no"] if waits else []),
         "make status    versions, aliases and figures",
         "make serve     the champion on http://127.0.0.1:5001/invocations",
         "make ui        the runs at http://127.0.0.1:5000",
