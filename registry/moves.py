@@ -8,6 +8,7 @@ from typing import NamedTuple
 from agent.errors import RegistryError
 from registry.history import REASON_CHARS, Action, Entry, History, How, Outcome, Trial
 from registry.ledger import Ledger
+from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
 
 
@@ -31,7 +32,8 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
 
     Raises:
         Overtaken: the history went on meanwhile; nothing was changed.
-        RegistryError: a store refused. The message says whether the decision stands.
+        RegistryError: a store refused, or would: Unity Catalog is asked first. The message says whether the decision
+            stands.
     """
     entry = Entry(
         epoch=len(history.entries) + 1,
@@ -41,6 +43,8 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
         nonce=uuid.uuid4().hex,
         **wanted._replace(after=dict(wanted.after), reason=wanted.reason[:REASON_CHARS])._asdict(),
     )
+    if entry.after != entry.before:
+        check_grants(registry.name)
     ledger.append(entry)
     outcome = finish(registry, ledger).outcomes[entry.epoch]
     if not outcome.done:

@@ -33,8 +33,6 @@ from registry.versions import (
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
 OVERRIDE = "override: "
 NO_ALIAS = "none"
-TAG_CHARS = 250
-"""Unity Catalog limits tag values to 256 characters."""
 
 
 class Registration(NamedTuple):
@@ -269,7 +267,7 @@ def version_tags(proposal: Proposal, answer: Answer) -> dict[str, str]:
         "provider": candidate.provider,
         "model": candidate.model,
         "production_ready": str(answer.alias is not None).lower(),
-        "validation_reason": answer.reason[:TAG_CHARS],
+        "validation_reason": answer.reason,
         "dataset_digest": evaluation.dataset.digest,
         "code_hash": candidate.code_hash,
         "candidate_hash": candidate.hash,
