@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, Self, get_args
 
 import mlflow
@@ -66,8 +67,8 @@ def load_evaluation(run_id: str) -> LoggedEvaluation:
         run = mlflow.get_run(run_id)
         if run.data.tags.get(COMPLETE_TAG) not in (COMPLETE, PARTIAL):
             raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
-        found = LoggedEvaluation.model_validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{EVALUATION_FILE}"))
-    except MlflowException as err:
+        found = LoggedEvaluation.model_validate_json(mlflow.artifacts.load_text(file_uri(run_id, EVALUATION_FILE)))
+    except (MlflowException, OSError) as err:
         raise DataError(f"Run {run_id!r} cannot be read: {err}. {ADVICE}.") from err
     except ValidationError as err:
         raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
@@ -165,7 +166,7 @@ def load_predictions(run_id: str) -> pd.DataFrame:
         DataError: the run has no predictions, or they cannot be read.
     """
     try:
-        path = MlflowClient().download_artifacts(run_id, PREDICTIONS_FILE)
+        path = mlflow.artifacts.download_artifacts(file_uri(run_id, PREDICTIONS_FILE))
         found = pd.read_csv(path, dtype=str, keep_default_na=False, index_col="id")
         if not found.index.is_unique:
             raise ValueError("an id stands in two rows")
@@ -174,6 +175,16 @@ def load_predictions(run_id: str) -> pd.DataFrame:
         return found
     except (MlflowException, OSError, ValueError) as err:
         raise DataError(f"Run {run_id!r} has no {PREDICTIONS_FILE} that can be read: {err}. Evaluate again.") from err
+
+
+def file_uri(run_id: str, name: str) -> str:
+    """Where a file of a run lies; of a `runs:/` address, MLflow asks its store five times a file."""
+    return f"{_folder_uri(run_id)}/{name}"
+
+
+@lru_cache
+def _folder_uri(run_id: str) -> str:
+    return str(mlflow.get_run(run_id).info.artifact_uri)
 
 
 def _experiments(client: MlflowClient) -> list[str]:

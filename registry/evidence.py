@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer
 
 from agent.errors import RegistryError
 from eval.evaluation import CandidateRecord, DatasetRecord
+from eval.runs import file_uri
 from eval.statistics.comparison import Comparison
 from registry.gates.config import GatesConfig
 from registry.gates.verdict import Verdict
@@ -89,7 +90,7 @@ def load_evidence(run_id: str, digest: str) -> Evidence:
     from mlflow.artifacts import load_text
 
     with explained(f"read evidence {digest[:12]} of run {run_id}"):
-        text = load_text(f"runs:/{run_id}/{file_of(digest)}")
+        text = load_text(file_uri(run_id, file_of(digest)))
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         raise RegistryError(
             f"The evidence {digest[:12]} of run {run_id} was changed after it was written. Register again."

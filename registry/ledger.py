@@ -114,11 +114,13 @@ class Ledger:
         self._client.set_experiment_tag(experiment_id, RUN_TAG, run.info.run_id)
         try:
             self._client.rename_experiment(experiment_id, self._experiment)
-        except MlflowException:  # somebody else was first, or it really cannot be made
-            self._client.delete_experiment(experiment_id)
-            if (theirs := self._find_run()) is None:
+        except MlflowException:  # somebody else was first, or it really cannot be made, or it was and nobody said so
+            found = self._find_run()
+            if found != run.info.run_id:
+                self._client.delete_experiment(experiment_id)
+            if found is None:
                 raise
-            return theirs
+            return found
         return str(run.info.run_id)
 
 

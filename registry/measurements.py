@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from agent.errors import DataError, RegistryError
 from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from eval.lifecycle import read_lifecycle
-from eval.runs import PREDICTIONS_FILE, flip_figures, load_evaluation, load_predictions, remeasured_runs
+from eval.runs import PREDICTIONS_FILE, file_uri, flip_figures, load_evaluation, load_predictions, remeasured_runs
 from eval.statistics.comparison import Comparison, adjusted_among, compare
 from eval.statistics.pairs import common_rows, paired_outcomes
 from registry.evidence import Evidence, Measurement
@@ -50,7 +50,7 @@ def on_the_same_rows(
     """
     uri = f"models:/{model_name}/{version.number}"
     digest = evaluation.dataset.digest
-    for run_id in [*([version.run_id] if version.run_id else []), *remeasured_runs(uri, digest)]:
+    for run_id in measuring_runs(version, uri, digest):
         try:
             found = load_evaluation(run_id)
         except DataError:  # deleted since; it is measured again
@@ -64,6 +64,13 @@ def on_the_same_rows(
             f"{again.partial or 'the labelled set has changed since'}. Nothing is decided."
         )
     return LoggedEvaluation.model_validate(again.model_dump())
+
+
+def measuring_runs(version: Version, uri: str, digest: str) -> Iterator[str]:
+    """The runs that may hold figures of a version on a labelled set; others are looked for if its own does not do."""
+    if version.run_id:
+        yield version.run_id
+    yield from remeasured_runs(uri, digest)
 
 
 def gather(
@@ -175,7 +182,9 @@ def measurement(evaluation: LoggedEvaluation, version: str | None) -> Measuremen
     """An evaluation as evidence, with the hashes of its files as they are now."""
     client = MlflowClient()
     with explained(f"read the files of run {evaluation.run_id}"), tempfile.TemporaryDirectory() as scratch:
-        predictions = client.download_artifacts(evaluation.run_id, PREDICTIONS_FILE, scratch)
+        predictions = mlflow.artifacts.download_artifacts(
+            file_uri(evaluation.run_id, PREDICTIONS_FILE), dst_path=scratch
+        )
         model = mlflow.artifacts.download_artifacts(evaluation.model_uri, dst_path=str(Path(scratch) / "model"))
         return Measurement(
             run_id=evaluation.run_id,

@@ -1,5 +1,6 @@
 """Moves of aliases: the decision is written first, then carried out, by whoever comes by if its author does not."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from registry.history import REASON_CHARS, Action, Entry, History, How, Outcome,
 from registry.ledger import Ledger
 from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
+
+LOOK_AGAIN_S = 1.0
 
 
 class Decision(NamedTuple):
@@ -46,32 +49,64 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
     if entry.after != entry.before:
         check_grants(registry.name)
     ledger.append(entry)
-    outcome = finish(registry, ledger).outcomes[entry.epoch]
+    outcome = finish(registry, ledger, entry).outcomes[entry.epoch]
     if not outcome.done:
         raise RegistryError(f"Not done: {entry}: {outcome.reason}. The aliases are as they were before.")
     return entry
 
 
-def finish(registry: Registry, ledger: Ledger) -> History:
+def finish(registry: Registry, ledger: Ledger, own: Entry | None = None) -> History:
     """Carry out what was decided and not finished, whoever decided it, until nothing is under way.
 
     A process that was suspended between its moves may have put an alias where a later decision no longer wants it. So
-    whoever moved aliases looks again, and puts them where the last decision wants them.
+    whoever moved aliases looks again, and puts them where the history wants them.
+
+    Args:
+        registry: Whose aliases are moved.
+        ledger: Its history.
+        own: The caller's own decision, which nobody else gives up.
 
     Raises:
         RegistryError: a store refused, or the history was edited.
     """
-    put = 0
+    put: Mapping[str, str] | None = None
     while True:
         history = trusted(ledger.read())
         head = history.head
-        if head is None or (history.is_settled and put in (0, head.epoch)):
+        if head is None or (history.is_settled and put in (None, history.aliases)):
             return history
         if history.is_settled:
-            registry.put_aliases(_existing(registry, history.aliases or {}))
+            put = history.aliases or {}
+            registry.put_aliases(_existing(registry, put))
         else:
-            ledger.settle(head, _carry_out(registry, head))
-        put = head.epoch
+            outcome = _carry_out(registry, head, is_own=own == head)
+            ledger.settle(head, outcome)
+            put = head.after if outcome.done else head.before
+
+
+def settled(registry: Registry, ledger: Ledger) -> tuple[History, Snapshot]:
+    """The history with nothing under way, and the registry, which agrees with it.
+
+    Aliases that are elsewhere are looked at again: a decision may have come meanwhile, or somebody who was overtaken is
+    about to correct what he moved.
+
+    Raises:
+        RegistryError: as `finish` does, or aliases were moved by other means.
+    """
+    seen: tuple[str, list[str]] | None = None
+    while True:
+        history = finish(registry, ledger)
+        snapshot = registry.snapshot()
+        moved = strays(snapshot, history)
+        if not moved:
+            return history, snapshot
+        if seen == (history.hash, moved):
+            raise RegistryError(
+                f"Aliases were moved by other means than this product: {'; '.join(moved)}. Nothing is changed. "
+                "Put them back: news-classifier registry verify --repair."
+            )
+        seen = (history.hash, moved)
+        time.sleep(LOOK_AGAIN_S)
 
 
 def trusted(history: History) -> History:
@@ -97,17 +132,8 @@ def strays(snapshot: Snapshot, history: History) -> list[str]:
     ]
 
 
-def agreed(snapshot: Snapshot, history: History) -> None:
-    """Raise RegistryError where aliases are not where the history put them."""
-    if moved := strays(snapshot, history):
-        raise RegistryError(
-            f"Aliases were moved by other means than this product: {'; '.join(moved)}. Nothing is changed. "
-            "Put them back: news-classifier registry verify --repair."
-        )
-
-
-def _carry_out(registry: Registry, entry: Entry) -> Outcome:
-    """Move the aliases, or put them back where the champion to be is gone; what was refused at once is given up."""
+def _carry_out(registry: Registry, entry: Entry, *, is_own: bool) -> Outcome:
+    """Move the aliases, or put them back where the champion to be is gone; one's own that is refused is given up."""
     wanted = _existing(registry, entry.after)
     if CHAMPION in entry.after and CHAMPION not in wanted:
         registry.put_aliases(_existing(registry, entry.before))
@@ -116,7 +142,7 @@ def _carry_out(registry: Registry, entry: Entry) -> Outcome:
     try:
         registry.put_aliases(wanted)
     except RegistryError as err:
-        if registry.aliases() == entry.before:
+        if is_own and registry.aliases() == entry.before:
             return Outcome(entry=entry.hash, done=False, reason=str(err))
         raise RegistryError(
             f"{err} It was decided and is half done: {entry}. The next registry command of anyone finishes it."

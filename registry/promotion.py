@@ -15,11 +15,11 @@ from registry.evidence import Evidence, Measurement, keep_evidence, load_evidenc
 from registry.gates.config import GatesConfig
 from registry.gates.evidence import evidence_suffices
 from registry.gates.verdict import Verdict
-from registry.history import Action, Entry, How
+from registry.history import Action, Entry, History, How
 from registry.ledger import Ledger
 from registry.measurements import Remeasure, Rival, case_of, gates_of, gather, on_the_same_rows
-from registry.moves import Decision, agreed, decide, finish
-from registry.versions import CHALLENGER, CHAMPION, DEFEATED, EVIDENCE_TAG, Registry, Version
+from registry.moves import Decision, decide, finish, settled
+from registry.versions import CHALLENGER, CHAMPION, DEFEATED, EVIDENCE_TAG, Registry, Snapshot, Version
 
 
 class Refused(RegistryError):
@@ -89,9 +89,9 @@ class Promoter:
             Refused: there is no challenger, or it or its evidence is not what was registered.
             RegistryError: the registry cannot be read, or was changed by other means.
         """
-        history = finish(self._registry, self._ledger)
-        snapshot = self._registry.snapshot()
-        agreed(snapshot, history)
+        return self._review(*settled(self._registry, self._ledger))
+
+    def _review(self, history: History, snapshot: Snapshot) -> Review:
         challenger, champion = snapshot.holder(CHALLENGER), snapshot.holder(CHAMPION)
         if challenger is None:
             raise Refused("There is no challenger, so nothing can be promoted. See: news-classifier registry status.")
@@ -125,10 +125,11 @@ class Promoter:
             Overtaken: somebody else decided first.
             RegistryError: a store refused. The message says whether the decision stands.
         """
-        now = self.review()
+        history, snapshot = settled(self._registry, self._ledger)
+        not_overtaken(reviewed, history)
+        now = self._review(history, snapshot)
         if now.hash != reviewed.hash:
             raise Refused(f"Not promoted: since the review {difference(reviewed, now)} changed. Review it again.")
-        keep_evidence(self._client, now.evidence)
         entry = self._record(now, "promote", consent, now.after)
         write_cards(self._registry, self._ledger.read(), [now.challenger, now.champion])
         return entry
@@ -139,8 +140,9 @@ class Promoter:
 
     def _record(self, review: Review, action: Action, consent: Consent, after: Mapping[str, str]) -> Entry:
         history = finish(self._registry, self._ledger)
-        if history.hash != review.history:
-            raise Refused(f"Not recorded: {history.head} came first. Review it again.")
+        not_overtaken(review, history)
+        if action == "promote":
+            keep_evidence(self._client, review.evidence)
         decision = Decision(
             action=action,
             version=review.challenger,
@@ -152,6 +154,12 @@ class Promoter:
             approved=review.hash,
         )
         return decide(self._registry, self._ledger, history, review.aliases, decision)
+
+
+def not_overtaken(review: Review, history: History) -> None:
+    """Raise Refused if something was decided since a review."""
+    if history.hash != review.history:
+        raise Refused(f"Too late: {history.head} came first. Nothing was changed by this command; review it again.")
 
 
 def sufficient(evidence: Evidence) -> Verdict:

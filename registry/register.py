@@ -17,7 +17,7 @@ from registry.gates.config import GatesConfig
 from registry.history import How
 from registry.ledger import Ledger, Overtaken
 from registry.measurements import Remeasure, Rival, gates_of, gather, on_the_same_rows, trial_of
-from registry.moves import Decision, agreed, decide, finish
+from registry.moves import Decision, decide, finish, settled
 from registry.proposal import Proposal, World, propose
 from registry.versions import (
     CANDIDATE,
@@ -168,9 +168,7 @@ class Registrar:
 
     def _judge(self, evaluation: LoggedEvaluation, version: str | None = None) -> tuple[World, Proposal]:
         """What a candidate has earned in the registry as it is now; `version` is its own, once it has one."""
-        history = finish(self._registry, self._ledger)
-        snapshot = self._registry.snapshot()
-        agreed(snapshot, history)
+        history, snapshot = settled(self._registry, self._ledger)
         others = snapshot.without(version)
         gates = gates_of(evaluation, self._rules)
         passed = all(verdict.passed for verdict in gates)  # who fails is not worth measuring others for

@@ -27,7 +27,7 @@ def rollback_target(snapshot: Snapshot, history: History, to: str | None = None)
             raise Refused("There is no earlier champion to go back to. See: news-classifier registry history.")
         return left[0]
     if to == current:
-        raise Refused(f"Version {to} is champion already.")
+        raise Refused(f"Version {to} is champion already. Last decision: {history.head}.")
     if to not in earlier:
         known = ", ".join(earlier) or "none"
         raise Refused(f"Version {to!r} was never champion, so nobody approved it. Earlier champions: {known}.")

@@ -188,9 +188,13 @@ class Registry:
         return str(created.version)
 
     def set_alias(self, alias: str, number: str) -> None:
-        """Point an alias to a version. Raises RegistryError if the registry refuses."""
+        """Point an alias to a version, unless somebody else does so at the moment. Raises RegistryError if refused."""
         with explained(f"set alias {alias!r} of {self.name!r} to version {number}", self.name):
-            self._client.set_registered_model_alias(self.name, alias, number)
+            try:
+                self._client.set_registered_model_alias(self.name, alias, number)
+            except MlflowException:
+                if self.aliases().get(alias) != number:
+                    raise
 
     def delete_alias(self, alias: str) -> None:
         """Remove an alias, if it is there. Raises RegistryError if the registry refuses."""
