@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from agent.errors import RegistryError
+from agent.errors import DataError, RegistryError
 from registry.unity_catalog import is_unity_catalog, refusal_explained
 
 
 @contextmanager
 def explained(action: str, model: str | None = None) -> Iterator[None]:
-    """Turn whatever a store raises into a RegistryError that names the action.
+    """Turn whatever a store raises into a RegistryError that names the action; wrong data stays wrong data.
 
     Args:
         action: What was to be done.
@@ -20,7 +20,7 @@ def explained(action: str, model: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except RegistryError:
+    except (RegistryError, DataError):
         raise
     except Exception as err:
         if model and getattr(err, "error_code", None) == ErrorCode.Name(PERMISSION_DENIED) and is_unity_catalog():

@@ -95,8 +95,9 @@ class Snapshot(NamedTuple):
         return found
 
     def without(self, number: str | None) -> "Snapshot":
-        """The same without one version."""
-        return self._replace(versions=tuple(version for version in self.versions if version.number != number))
+        """The same without one version, and without what points to it."""
+        versions = tuple(version for version in self.versions if version.number != number)
+        return Snapshot(versions, {alias: held for alias, held in self.aliases.items() if held != number})
 
 
 class Registry:
