@@ -15,10 +15,19 @@ def registered_model_name() -> str:
     Raises:
         ConfigError: only one of the two is set.
     """
+    return registered_name(MODEL_NAME)
+
+
+def registered_name(name: str) -> str:
+    """A name as the registry knows it: with catalog and schema where UC_CATALOG and UC_SCHEMA are set.
+
+    Raises:
+        ConfigError: only one of the two is set.
+    """
     catalog, schema = os.environ.get("UC_CATALOG"), os.environ.get("UC_SCHEMA")
     if bool(catalog) != bool(schema):
         raise ConfigError("Only one of UC_CATALOG and UC_SCHEMA is set. Set both for Unity Catalog, or none.")
-    return f"{catalog}.{schema}.{MODEL_NAME}" if catalog and schema else MODEL_NAME
+    return f"{catalog}.{schema}.{name}" if catalog and schema else name
 
 
 def load_champion(alias: str = CHAMPION) -> IsolatedModel:

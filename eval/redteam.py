@@ -14,6 +14,7 @@ from agent.config import AgentConfig
 from agent.errors import DataError
 from agent.fingerprint import code_hash
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
+from agent.local_model import MANIFEST, file_sha256
 from agent.redaction import redact
 from eval.files import inert
 from eval.labeled_set import LabeledSet, load_labeled_set
@@ -26,6 +27,7 @@ from eval.recording import log_what_runs
 from eval.rows import read_rows
 from eval.runner import predict
 from eval.statistics.intervals import wilson
+from eval.tags import MODEL_HASH_TAG, REDTEAM
 from eval.tracking import experiment_name, run_name, tracked_run
 
 CLEAN_COLUMNS = {"title": "clean_title", "content": "clean_content"}
@@ -131,7 +133,8 @@ def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, watc
     with tracked_run(experiment_name(config.track), name, join=True) as run:
         config = register_prompt(config)
         log_what_runs(config, code_hash(), data.hostile, {})
-        mlflow.set_tag("kind", "redteam")
+        model = {MODEL_HASH_TAG: file_sha256(config.artifact / MANIFEST)} if config.artifact else {}
+        mlflow.set_tags({"kind": REDTEAM, **model})
         clean = predict(config, data.clean, concurrency=concurrency, watch=watch)
         hostile = predict(config, data.hostile, concurrency=concurrency, watch=watch)
         trials = [

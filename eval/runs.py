@@ -1,6 +1,7 @@
 """Evaluations that were logged earlier, read back: their records, and what was predicted for which article."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Self, get_args
@@ -9,13 +10,14 @@ import mlflow
 import pandas as pd
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from pydantic import ValidationError
 
 from agent.config import Track
-from agent.errors import DataError
-from eval.evaluation import EVALUATION_FILE, LoggedEvaluation
-from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL, VERSION_TAG
+from agent.errors import DataError, StoreError
+from eval.evaluation import EVALUATION_FILE, CandidateRecord, LoggedEvaluation
+from eval.tags import COMPLETE, COMPLETE_TAG, MODEL_HASH_TAG, PARTIAL, REDTEAM, VERSION_TAG
 from eval.tracking import experiment_name
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -62,14 +64,15 @@ def load_evaluation(run_id: str) -> LoggedEvaluation:
 
     Raises:
         DataError: there is no such run, or it is no evaluation that came to its end.
+        StoreError: the store cannot say.
     """
-    try:
+    with _reading(run_id, EVALUATION_FILE):
         run = mlflow.get_run(run_id)
         if run.data.tags.get(COMPLETE_TAG) not in (COMPLETE, PARTIAL):
             raise DataError(f"Run {run_id!r} is no complete evaluation. Evaluate again: news-classifier eval run.")
-        found = LoggedEvaluation.model_validate_json(mlflow.artifacts.load_text(file_uri(run_id, EVALUATION_FILE)))
-    except (MlflowException, OSError) as err:
-        raise DataError(f"Run {run_id!r} cannot be read: {err}. {ADVICE}.") from err
+        text = mlflow.artifacts.load_text(file_uri(run_id, EVALUATION_FILE))
+    try:
+        found = LoggedEvaluation.model_validate_json(text)
     except ValidationError as err:
         raise DataError(f"Run {run_id!r} holds an {EVALUATION_FILE} of another version. Evaluate again.") from err
     if found.run_id != run_id:
@@ -144,21 +147,38 @@ def candidates_measured_on(digest: str) -> int:
             return len(seen)
 
 
+def flip_figures(candidate: CandidateRecord) -> dict[str, float]:
+    """The label flip rate of a candidate's newest red-team run, with how many it compared; empty without one."""
+    client = MlflowClient()
+    same = f"params.config_hash = '{candidate.config_hash}' and params.code_hash = '{candidate.code_hash}'"
+    model = f" and tags.{MODEL_HASH_TAG} = '{candidate.model_hash}'" if candidate.model_hash else ""
+    found = client.search_runs(
+        _experiments(client),
+        f"tags.kind = '{REDTEAM}' and attributes.status = 'FINISHED' and {same}{model}",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    figures = found[0].data.metrics if found else {}
+    return {name: value for name, value in figures.items() if name.startswith("label_flip_rate") or name == "compared"}
+
+
 def load_predictions(run_id: str) -> pd.DataFrame:
     """What a run predicted: the columns of `predictions.csv` as text, a row for each article, indexed by `id`.
 
     Raises:
         DataError: the run has no predictions, or they cannot be read.
+        StoreError: the store cannot say.
     """
-    try:
+    with _reading(run_id, PREDICTIONS_FILE):
         path = mlflow.artifacts.download_artifacts(file_uri(run_id, PREDICTIONS_FILE))
+    try:
         found = pd.read_csv(path, dtype=str, keep_default_na=False, index_col="id")
         if not found.index.is_unique:
             raise ValueError("an id stands in two rows")
         if missing := [name for name in PREDICTION_COLUMNS if name not in found]:
             raise ValueError(f"it has no column {', '.join(missing)}")
         return found
-    except (MlflowException, OSError, ValueError) as err:
+    except (OSError, ValueError) as err:
         raise DataError(f"Run {run_id!r} has no {PREDICTIONS_FILE} that can be read: {err}. Evaluate again.") from err
 
 
@@ -170,6 +190,30 @@ def file_uri(run_id: str, name: str) -> str:
 @lru_cache
 def _folder_uri(run_id: str) -> str:
     return str(mlflow.get_run(run_id).info.artifact_uri)
+
+
+@contextmanager
+def _reading(run_id: str, file: str) -> Iterator[None]:
+    """DataError where the store says that there is no such run or file, StoreError where it cannot say."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as err:
+        if _is_missing(run_id, file):
+            raise DataError(f"Run {run_id!r} cannot be read, or has no {file}: {err}. {ADVICE}.") from err
+        raise StoreError(
+            f"The store cannot say what {file} of run {run_id!r} holds: {err}. Check MLFLOW_TRACKING_URI; try again."
+        ) from err
+
+
+def _is_missing(run_id: str, file: str) -> bool:
+    try:
+        return file not in [one.path for one in MlflowClient().list_artifacts(run_id)]
+    except MlflowException as err:
+        return err.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
+    except Exception:
+        return False
 
 
 def _experiments(client: MlflowClient) -> list[str]:

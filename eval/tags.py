@@ -11,8 +11,10 @@ COMPLETE_TAG = "evaluation_complete"
 COMPLETE, PARTIAL = "true", "partial"
 VERSION_TAG = "registered_version"
 """URI of the version that was measured, where a run is of a registered version."""
+REDTEAM, MODEL_HASH_TAG = "redteam", "model_hash"
+"""The `kind` of a run that measures attacks, and which local model was attacked."""
 TAG_NAME = re.compile(r"[A-Za-z0-9_./ -]{1,250}")
-OWN_TAGS = frozenset({COMPLETE_TAG, VERSION_TAG, "track", "provider", "model", "git_commit", "kind"})
+OWN_TAGS = frozenset({COMPLETE_TAG, VERSION_TAG, MODEL_HASH_TAG, "track", "provider", "model", "git_commit", "kind"})
 
 
 def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:

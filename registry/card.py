@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from agent.errors import RegistryError
 from agent.redaction import redact
 from eval.evaluation import DatasetRecord
 from registry.evidence import Evidence, Measurement, load_evidence
@@ -97,14 +98,20 @@ def decision_line(entry: Entry) -> str:
 
 
 def write_cards(registry: Registry, history: History, numbers: Iterable[str | None]) -> None:
-    """Bring the cards of versions up to date; what cannot be read of a version's evidence leaves its card as it is."""
+    """Bring the cards of versions up to date. Raises RegistryError if one could not be, when all others are."""
     versions = {version.number: version for version in registry.snapshot().versions}
+    problems = []
     for number in dict.fromkeys(numbers):
         version = versions.get(number or "")
-        if version and (card := current_card(version, history)):
-            text = with_card(version.description, card)
-            if text != version.description:
-                registry.describe(version.number, text)
+        try:
+            if version and (card := current_card(version, history)):
+                text = with_card(version.description, card)
+                if text != version.description:
+                    registry.describe(version.number, text)
+        except RegistryError as err:
+            problems.append(err)
+    if problems:
+        raise problems[0]
 
 
 def current_card(version: Version, history: History) -> str | None:

@@ -1,22 +1,16 @@
 """`news-classifier registry`: versions, gates, aliases, promotions."""
 
 import sys
-from pathlib import Path
 
 import click
 from mlflow.tracking import MlflowClient
 
-from agent.budget import Budget
 from agent.champion import registered_model_name
-from agent.settings import read_settings
 from eval.console import (
     Group,
     err,
     json_option,
-    map_option,
     out,
-    parse_pairs,
-    path_option,
     print_json,
     print_wide,
 )
@@ -24,9 +18,10 @@ from eval.runs import whole_evaluation
 from eval.store import open_store
 from registry.gates.config import GatesConfig
 from registry.ledger import Ledger
+from registry.measurements import Remeasure
+from registry.options import approval_option, evidence_options
 from registry.proposal import Proposal
 from registry.register import Approval, Registration, register
-from registry.remeasuring import remeasuring
 from registry.render import (
     history_json,
     history_table,
@@ -40,18 +35,6 @@ from registry.verify import repair, verify
 from registry.versions import Registry
 
 TABLE_WIDTH, HISTORY_WIDTH = 100, 140
-GATES_FILE = Path("config/gates.yaml")
-gates_option = path_option("--gates", "gates_file", GATES_FILE, "The gates.")
-approval_option = click.option("--require-approval", is_flag=True, help="Ask a person before an alias is given.")
-data_option = click.option(
-    "--data",
-    "data_file",
-    type=click.Path(path_type=Path),
-    help="The labelled set of the evaluation, where it lies elsewhere now and the champion must be measured on it.",
-)
-budget_option = click.option(
-    "--max-usd", type=click.FloatRange(0, min_open=True), help="What measuring the champion again may cost, in USD."
-)
 
 
 @click.group(
@@ -70,27 +53,20 @@ def commands() -> None:
 
 @commands.command("register")
 @click.argument("run_id", required=False)
-@gates_option
 @approval_option
-@data_option
-@map_option
-@budget_option
+@evidence_options
 @json_option
 @click.pass_context
 def register_command(
     ctx: click.Context,
     run_id: str | None,
-    gates_file: Path,
     require_approval: bool,
-    data_file: Path | None,
-    columns: tuple[str, ...],
-    max_usd: float | None,
     as_json: bool,
+    rules: GatesConfig,
+    remeasure: Remeasure,
 ) -> None:
     """Register the candidate of an evaluation (default: the newest) and give it the alias that the gates allow."""
-    rules = read_settings(gates_file, GatesConfig)
     open_store()
-    remeasure = remeasuring(data_file, parse_pairs("--map", columns), Budget(max_usd) if max_usd else None)
     evaluation = whole_evaluation(run_id)
     registration = register(evaluation, rules, remeasure=remeasure, approve=ask if require_approval else None)
     show(registration, as_json)

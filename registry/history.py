@@ -118,6 +118,11 @@ class History(NamedTuple):
         """The entries that took effect."""
         return [entry for entry in self.entries if (outcome := self.outcomes.get(entry.epoch)) and outcome.done]
 
+    def decisions_on(self, version: str) -> list[Entry]:
+        """What was decided on a version and is in effect, or under way."""
+        about = [entry for entry in self.entries if entry.version == version]
+        return [entry for entry in about if (outcome := self.outcomes.get(entry.epoch)) is None or outcome.done]
+
     def champions(self) -> list[str]:
         """Every version that was champion, newest first, each once."""
         found = [entry.after["champion"] for entry in reversed(self.done()) if "champion" in entry.after]

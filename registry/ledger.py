@@ -21,6 +21,8 @@ from registry.refusals import explained
 EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME_REGISTRY"
 RUN_TAG = "history_run"
 EPOCH, OUTCOME = "epoch.", "outcome."
+VALUE_CHARS = 6000
+"""Longest value of a parameter."""
 
 
 class Overtaken(RegistryError):
@@ -70,8 +72,13 @@ class Ledger:
             Overtaken: the epoch was won by somebody else.
             RegistryError: it could not be written, or nobody knows whether it was.
         """
-        self._write(f"{EPOCH}{entry.epoch:06}", entry)
-        won = next((one for one in self.read().entries if one.epoch == entry.epoch), None)
+        try:
+            self._write(f"{EPOCH}{entry.epoch:06}", entry)
+            won = next((one for one in self.read().entries if one.epoch == entry.epoch), None)
+        except RegistryError as err:
+            raise RegistryError(
+                f"{err} Whether it was decided is not certain; see: news-classifier registry history."
+            ) from err
         if won is None or won.nonce != entry.nonce:
             raise Overtaken(won) if won else RegistryError(f"Epoch {entry.epoch} was written and cannot be read back.")
 
@@ -81,11 +88,17 @@ class Ledger:
 
     def _write(self, key: str, value: BaseModel) -> None:
         """Write a parameter, unless it is there already: what stands there counts, whoever wrote it."""
+        text = written(value)
+        if len(text) > VALUE_CHARS:  # MLflow would cut it off, and the history could never be read again
+            raise RegistryError(
+                f"{key!r} of the history of {self._model!r} would have {len(text):,} characters, {VALUE_CHARS:,} are "
+                "allowed. Give a shorter name or reason."
+            )
         with explained(f"write {key!r} into the history of {self._model!r}"):
             run_id = self._run_id or self._find_run() or self._create_run()
             self._run_id = run_id
             try:
-                self._client.log_param(run_id, key, written(value))
+                self._client.log_param(run_id, key, text)
             except Exception:
                 if key not in self._client.get_run(run_id).data.params:
                     raise

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from agent.errors import DataError, RegistryError
 from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from eval.lifecycle import read_lifecycle
-from eval.runs import PREDICTIONS_FILE, file_uri, load_evaluation, load_predictions, remeasured_runs
+from eval.runs import PREDICTIONS_FILE, file_uri, flip_figures, load_evaluation, load_predictions, remeasured_runs
 from eval.statistics.comparison import Comparison, adjusted_among, compare
 from eval.statistics.pairs import common_rows, paired_outcomes
 from registry.evidence import Evidence, Measurement
@@ -50,13 +50,14 @@ def on_the_same_rows(
     """
     uri = f"models:/{model_name}/{version.number}"
     digest = evaluation.dataset.digest
-    for run_id in measuring_runs(version, uri, digest):
-        try:
-            found = load_evaluation(run_id)
-        except DataError:  # deleted since; it is measured again
-            continue
-        if found.dataset.digest == digest and not found.partial:
-            return found
+    with explained(f"read what is known of version {version.number}"):
+        for run_id in measuring_runs(version, uri, digest):
+            try:
+                found = load_evaluation(run_id)
+            except DataError:  # deleted since; it is measured again
+                continue
+            if found.dataset.digest == digest and not found.partial:
+                return found
     again = remeasure(uri, evaluation)
     if again.partial or again.dataset.digest != digest:
         raise RegistryError(
@@ -101,7 +102,8 @@ def gather(
     compared: Sequence[Comparison] = []
     tried, changed = 1, None
     if champion:
-        theirs, ours = load_predictions(champion.evaluation.run_id), load_predictions(evaluation.run_id)
+        with explained("read the predictions of champion and candidate"):
+            theirs, ours = load_predictions(champion.evaluation.run_id), load_predictions(evaluation.run_id)
         compared = same_rows_compared(theirs, ours, evaluation)
         others = history.trials(champion.version.number, evaluation.dataset.digest)
         others.pop(evaluation.candidate.hash, None)
@@ -125,9 +127,10 @@ def gather(
 
 
 def gates_of(evaluation: EvaluationRecord, rules: GatesConfig) -> tuple[Verdict, ...]:
-    """What the gates say of a candidate alone."""
+    """What the gates say of a candidate alone; its label flips are those of its newest red-team run."""
+    flips = flip_figures(evaluation.candidate) if rules.gates.label_flip_rate else {}
     case = Case(
-        metrics=evaluation.metrics,
+        metrics={**evaluation.metrics, **flips},
         provider=evaluation.candidate.provider,
         model=evaluation.candidate.model,
         champion=None,

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.errors import RegistryError
+from registry.card import write_cards
 from registry.history import REASON_CHARS, Action, Entry, History, How, Outcome, Trial
 from registry.ledger import Ledger
+from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
 
 LOOK_AGAIN_S = 1.0
@@ -34,7 +36,8 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
 
     Raises:
         Overtaken: the history went on meanwhile; nothing was changed.
-        RegistryError: a store refused. The message says whether the decision stands.
+        RegistryError: a store refused, or would: Unity Catalog is asked first. The message says whether the decision
+            stands.
     """
     entry = Entry(
         epoch=len(history.entries) + 1,
@@ -44,8 +47,15 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
         nonce=uuid.uuid4().hex,
         **wanted._replace(after=dict(wanted.after), reason=wanted.reason[:REASON_CHARS])._asdict(),
     )
+    if entry.after != entry.before:
+        check_grants(registry.name)
     ledger.append(entry)
-    outcome = finish(registry, ledger, entry).outcomes[entry.epoch]
+    try:
+        outcome = finish(registry, ledger, entry).outcomes[entry.epoch]
+    except RegistryError as err:
+        raise RegistryError(
+            f"{err} It was decided all the same: {entry}. What is left of it, the next registry command of anyone does."
+        ) from err
     if not outcome.done:
         raise RegistryError(f"Not done: {entry}: {outcome.reason}. The aliases are as they were before.")
     return entry
@@ -68,14 +78,14 @@ def finish(registry: Registry, ledger: Ledger, own: Entry | None = None) -> Hist
     put: Mapping[str, str] | None = None
     while True:
         history = trusted(ledger.read())
-        head = history.head
-        if head is None or (history.is_settled and put in (None, history.aliases)):
+        head, wanted = history.head, history.aliases
+        if head is None or wanted is None or (history.is_settled and put in (None, wanted)):
             return history
         if history.is_settled:
-            put = history.aliases or {}
-            registry.put_aliases(_existing(registry, put))
+            restore(registry, wanted)
+            put = wanted
         else:
-            outcome = _carry_out(registry, head, is_own=own == head)
+            outcome = _carry_out(registry, history, head, is_own=own == head)
             ledger.settle(head, outcome)
             put = head.after if outcome.done else head.before
 
@@ -98,11 +108,23 @@ def settled(registry: Registry, ledger: Ledger) -> tuple[History, Snapshot]:
             return history, snapshot
         if seen == (history.hash, moved):
             raise RegistryError(
-                f"Aliases were moved by other means than this product: {'; '.join(moved)}. Nothing is changed. "
-                "Put them back: news-classifier registry verify --repair."
+                f"Aliases were moved by other means than this product: {'; '.join(moved)}. Nothing is changed. Put "
+                "them back: news-classifier registry verify --repair, or rollback where the champion was deleted."
             )
         seen = (history.hash, moved)
         time.sleep(LOOK_AGAIN_S)
+
+
+def restore(registry: Registry, wanted: Mapping[str, str]) -> None:
+    """Put the aliases where they are wanted. Where the champion is deleted, whoever stands in for it stays.
+
+    Raises:
+        RegistryError: a store refused.
+    """
+    possible = _existing(registry, wanted)
+    if CHAMPION in wanted and CHAMPION not in possible:
+        possible |= {alias: number for alias, number in registry.aliases().items() if alias == CHAMPION}
+    registry.put_aliases(possible)
 
 
 def trusted(history: History) -> History:
@@ -116,34 +138,43 @@ def trusted(history: History) -> History:
 
 
 def strays(snapshot: Snapshot, history: History) -> list[str]:
-    """The aliases that are not where the history put them, other than by a version's deletion."""
+    """The aliases that are not where the history put them, other than those that a version's deletion took away."""
     wanted = history.aliases
     if wanted is None:
         return []
     existing = {version.number for version in snapshot.versions}
+    gone = {alias for alias, number in wanted.items() if number not in existing}
     return [
         f"{alias} is version {snapshot.aliases.get(alias, 'none')} and should be {wanted.get(alias, 'none')}"
         for alias in ALIASES
-        if snapshot.aliases.get(alias) != wanted.get(alias) and wanted.get(alias) in {*existing, None}
+        if snapshot.aliases.get(alias) != wanted.get(alias) and not (alias in gone and alias not in snapshot.aliases)
     ]
 
 
-def _carry_out(registry: Registry, entry: Entry, *, is_own: bool) -> Outcome:
+def _carry_out(registry: Registry, history: History, entry: Entry, *, is_own: bool) -> Outcome:
     """Move the aliases, or put them back where the champion to be is gone; one's own that is refused is given up."""
     wanted = _existing(registry, entry.after)
     if CHAMPION in entry.after and CHAMPION not in wanted:
-        registry.put_aliases(_existing(registry, entry.before))
+        restore(registry, entry.before)
         reason = f"version {entry.after[CHAMPION]} does not exist any more"
         return Outcome(entry=entry.hash, done=False, reason=reason)
     try:
         registry.put_aliases(wanted)
     except RegistryError as err:
-        if is_own and registry.aliases() == entry.before:
-            return Outcome(entry=entry.hash, done=False, reason=str(err))
-        raise RegistryError(
-            f"{err} It was decided and is half done: {entry}. The next registry command of anyone finishes it."
-        ) from err
-    return Outcome(entry=entry.hash, done=True, reason="")
+        if not is_own:
+            raise RegistryError(f"{err} Nor is this finished: {entry}. The next registry command does it.") from err
+        if registry.aliases() != entry.before:
+            raise
+        return Outcome(entry=entry.hash, done=False, reason=str(err)[:REASON_CHARS])
+    done = Outcome(entry=entry.hash, done=True, reason="")
+    if entry.action == "register":  # whose card was written with the version
+        return done
+    after = history._replace(outcomes={**history.outcomes, entry.epoch: done})
+    try:
+        write_cards(registry, after, [entry.version])
+    except RegistryError as err:  # the aliases are what counts; verify finds the card and repairs it
+        return done.model_copy(update={"reason": f"without its card: {err}"[:REASON_CHARS]})
+    return done
 
 
 def _existing(registry: Registry, aliases: Mapping[str, str]) -> dict[str, str]:

@@ -1,41 +1,30 @@
 """`news-classifier registry review` and `promote`."""
 
 import sys
-from pathlib import Path
 
 import click
 from mlflow.tracking import MlflowClient
 
-from agent.budget import Budget
-from agent.settings import read_settings
-from eval.console import err, json_option, map_option, out, parse_pairs, print_json
+from eval.console import err, json_option, out, print_json
 from eval.store import open_store
-from registry.commands import budget_option, data_option, gates_option, said_yes
+from registry.commands import said_yes
 from registry.gates.config import GatesConfig
+from registry.measurements import Remeasure
+from registry.options import evidence_options
 from registry.promotion import Consent, Promoter, Refused, Review
 from registry.register import user
-from registry.remeasuring import remeasuring
 from registry.review_page import approval_lines, moved_lines, review_json, review_steps
 from registry.tag_approval import approved_by_tag, request_approval
 
 
 @click.command("review")
 @click.option("--for-tag", metavar="TASK", help="Ask for approval by a tag of the version, named after this task.")
-@gates_option
-@data_option
-@map_option
-@budget_option
+@evidence_options
 @json_option
-def review_command(
-    for_tag: str | None,
-    gates_file: Path,
-    data_file: Path | None,
-    columns: tuple[str, ...],
-    max_usd: float | None,
-    as_json: bool,
-) -> None:
+def review_command(for_tag: str | None, as_json: bool, rules: GatesConfig, remeasure: Remeasure) -> None:
     """Show what a promotion would do, and the hash by which exactly that is approved."""
-    promoter = opened_promoter(gates_file, data_file, columns, max_usd)
+    open_store()
+    promoter = Promoter(MlflowClient(), rules, remeasure)
     review = promoter.review()
     if for_tag:
         request_approval(review, for_tag, MlflowClient())
@@ -52,10 +41,7 @@ def review_command(
 @click.option("--reason", metavar="TEXT", help="Why, for the record.")
 @click.option("--approved-by-tag", metavar="TASK", help="Approve what a person approved by the version's tag TASK.")
 @click.option("--yes", "unattended", is_flag=True, help="Promote without a person, if the evidence suffices.")
-@gates_option
-@data_option
-@map_option
-@budget_option
+@evidence_options
 @json_option
 @click.pass_context
 def promote_command(
@@ -65,11 +51,9 @@ def promote_command(
     reason: str | None,
     approved_by_tag: str | None,
     unattended: bool,
-    gates_file: Path,
-    data_file: Path | None,
-    columns: tuple[str, ...],
-    max_usd: float | None,
     as_json: bool,
+    rules: GatesConfig,
+    remeasure: Remeasure,
 ) -> None:
     """Make the challenger champion, if a person approves or the evidence suffices.
 
@@ -79,7 +63,8 @@ def promote_command(
         raise click.UsageError("Give one of --approve, --approved-by-tag and --yes.")
     if approve is not None and not (approver and reason):
         raise click.UsageError("--approve needs --approver NAME and --reason TEXT.")
-    promoter = opened_promoter(gates_file, data_file, columns, max_usd)
+    open_store()
+    promoter = Promoter(MlflowClient(), rules, remeasure)
     review = promoter.review()
     if not as_json:
         for renderable in review_steps(review):
@@ -134,13 +119,3 @@ def consent_to(
     if not said_yes("[4/5] Proceed?"):
         return None
     return Consent(approver or user(), "terminal", reason or click.prompt("Reason, for the record", err=True))
-
-
-def opened_promoter(
-    gates_file: Path, data_file: Path | None, columns: tuple[str, ...], max_usd: float | None
-) -> Promoter:
-    """Who promotes, in the stores of the environment."""
-    rules = read_settings(gates_file, GatesConfig)
-    remeasure = remeasuring(data_file, parse_pairs("--map", columns), Budget(max_usd) if max_usd else None)
-    open_store()
-    return Promoter(MlflowClient(), rules, remeasure)

@@ -9,9 +9,8 @@ from mlflow.tracking import MlflowClient
 from pydantic import BaseModel, ConfigDict
 
 from agent.champion import registered_model_name
-from agent.errors import DataError, RegistryError
+from agent.errors import RegistryError
 from eval.runs import whole_evaluation
-from registry.card import write_cards
 from registry.evidence import Evidence, Measurement, keep_evidence, load_evidence
 from registry.gates.config import GatesConfig
 from registry.gates.evidence import evidence_suffices
@@ -20,6 +19,7 @@ from registry.history import Action, Entry, History, How
 from registry.ledger import Ledger
 from registry.measurements import Remeasure, Rival, case_of, gates_of, gather, on_the_same_rows
 from registry.moves import Decision, decide, finish, settled
+from registry.refusals import explained
 from registry.versions import CHALLENGER, CHAMPION, DEFEATED, EVIDENCE_TAG, Registry, Snapshot, Version
 
 _TURNS = threading.Lock()
@@ -99,7 +99,8 @@ class Promoter:
         challenger, champion = snapshot.holder(CHALLENGER), snapshot.holder(CHAMPION)
         if challenger is None:
             raise Refused("There is no challenger, so nothing can be promoted. See: news-classifier registry status.")
-        evaluation = whole_evaluation(challenger.run_id or "")
+        with explained(f"read the evaluation of version {challenger.number}"):
+            evaluation = whole_evaluation(challenger.run_id or "")
         rival = champion and Rival(
             champion, on_the_same_rows(self._registry.name, champion, evaluation, self._remeasure)
         )
@@ -135,9 +136,7 @@ class Promoter:
             now = self._review(history, snapshot)
             if now.hash != reviewed.hash:
                 raise Refused(f"Not promoted: since the review {difference(reviewed, now)} changed. Review it again.")
-            entry = self._record(now, "promote", consent, now.after)
-        write_cards(self._registry, self._ledger.read(), [now.challenger, now.champion])
-        return entry
+            return self._record(now, "promote", consent, now.after)
 
     def refuse(self, reviewed: Review, consent: Consent) -> Entry:
         """Write into the history that a person said no; no alias moves."""
@@ -183,10 +182,7 @@ def unchanged(version: Version, measured: Measurement) -> None:
             f"Version {version.number} has no evidence: it was not registered by this product. Register its "
             "evaluation: news-classifier registry register RUN_ID."
         )
-    try:
-        registered = load_evidence(version.run_id, digest).candidate
-    except DataError as err:
-        raise Refused(str(err)) from err
+    registered = load_evidence(version.run_id, digest).candidate
     same = {
         "the model's files": registered.model_digest == measured.model_digest,
         "the candidate": registered.candidate == measured.candidate,

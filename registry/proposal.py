@@ -54,19 +54,17 @@ class Proposal(NamedTuple):
 def propose(evaluation: EvaluationRecord, evidence: Evidence, world: World) -> Proposal:
     """The alias that a candidate has earned, and why."""
     duplicate = find_duplicate(evaluation, world, evidence.rules)
-    alias, reason, displaced = CANDIDATE, "", None
     if failed := [verdict.reason for verdict in evidence.gates if not verdict.passed]:
         return Proposal(evaluation, evidence, duplicate, None, f"gate failed: {'; '.join(failed)}")
     if world.champion is None:
         alias, reason = without_champion(world.history)
     else:
         better = improves(evidence.rules.challenger, case_of(evidence))
-        waiting = world.challenger
-        reason = better.reason
-        if better.passed and waiting and not is_ahead(evaluation, waiting):
-            reason += f"; challenger version {waiting.version.number} is not worse"
-        elif better.passed:
-            alias, displaced = CHALLENGER, waiting.version.number if waiting else None
+        alias, reason = CHALLENGER if better.passed else CANDIDATE, better.reason
+    waiting = world.challenger
+    if alias == CHALLENGER and waiting and not is_ahead(evaluation, waiting):
+        alias, reason = CANDIDATE, f"{reason}; challenger version {waiting.version.number} is not worse"
+    displaced = waiting.version.number if alias == CHALLENGER and waiting else None
     return Proposal(evaluation, evidence, duplicate, alias, f"passed all gates; {reason}", displaced)
 
 

@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from mlflow.tracking import MlflowClient
@@ -19,6 +20,7 @@ from registry.ledger import Ledger, Overtaken
 from registry.measurements import Remeasure, Rival, gates_of, gather, on_the_same_rows, trial_of
 from registry.moves import Decision, decide, finish, settled
 from registry.proposal import Proposal, World, propose
+from registry.refusals import explained
 from registry.versions import (
     CANDIDATE,
     CHALLENGER,
@@ -33,8 +35,6 @@ from registry.versions import (
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
 OVERRIDE = "override: "
 NO_ALIAS = "none"
-TAG_CHARS = 250
-"""Unity Catalog limits tag values to 256 characters."""
 
 
 class Registration(NamedTuple):
@@ -150,23 +150,22 @@ class Registrar:
         A version whose evaluation cannot be read, or that no longer passes the gates, stays without an alias.
         """
         history = finish(self._registry, self._ledger)
-        placed = {entry.version for entry in history.entries}
         for version in reversed(self._registry.snapshot().versions):
-            if REGISTERED_AS_TAG in version.tags and version.number not in placed:
+            if REGISTERED_AS_TAG in version.tags and not history.decisions_on(version.number):
                 self._resume(version)
 
     def _resume(self, version: Version) -> None:
         try:
-            evaluation = whole_evaluation(version.run_id or "")
+            with explained(f"read the evaluation of version {version.number}"):
+                evaluation = whole_evaluation(version.run_id or "")
             judged = self._judge(evaluation, version.number)
         except DataError as err:
-            snapshot, history = self._registry.snapshot(), finish(self._registry, self._ledger)
+            history, snapshot = settled(self._registry, self._ledger)
             gone = Decision("register", version.number, user(), "automatic", f"no alias: {err}", snapshot.aliases)
-            decide(self._registry, self._ledger, history, snapshot.aliases, gone)
+            with suppress(Overtaken):  # then it is for the next registration to see
+                decide(self._registry, self._ledger, history, snapshot.aliases, gone)
         else:
-            due = still_due(judged[1], version)
-            self._write(version.number, judged[1], due)
-            self._place(version.number, evaluation, judged, lambda proposal: still_due(proposal, version), due)
+            self._place(version.number, evaluation, judged, lambda proposal: still_due(proposal, version))
 
     def _judge(self, evaluation: LoggedEvaluation, version: str | None = None) -> tuple[World, Proposal]:
         """What a candidate has earned in the registry as it is now; `version` is its own, once it has one."""
@@ -196,11 +195,18 @@ class Registrar:
     ) -> Registration:
         """Write what becomes of a version into the history, and give it its alias.
 
-        Who is overtaken looks again: what was earned beside one champion may not be given beside another.
+        Who is overtaken looks again: what was earned beside one champion may not be given beside another. Without
+        `given`, or once that is void, the version gets evidence, tags and card anew.
         """
         world, proposal = judged
-        given = given or answer(proposal)
         while True:
+            if version and (placed := world.history.decisions_on(version)):  # by somebody who completed it
+                alias = next((alias for alias, held in placed[0].after.items() if held == version), None)
+                return Registration(proposal, version, alias, placed[0].reason)
+            if given is None:
+                given = answer(proposal)
+                if version:
+                    self._write(version, proposal, given)
             before = dict(world.snapshot.aliases)
             decision = Decision(
                 action="register",
@@ -217,9 +223,7 @@ class Registrar:
                 return Registration(proposal, version, given.alias, given.reason)
             except Overtaken:
                 world, proposal = self._judge(evaluation, version)
-                given = answer(proposal)
-                if version:
-                    self._write(version, proposal, given)
+                given = None
 
     def _write(self, version: str, proposal: Proposal, given: Answer) -> None:
         """Evidence, tags and card of a version that was made for another world than this one."""
@@ -267,7 +271,7 @@ def version_tags(proposal: Proposal, answer: Answer) -> dict[str, str]:
         "provider": candidate.provider,
         "model": candidate.model,
         "production_ready": str(answer.alias is not None).lower(),
-        "validation_reason": answer.reason[:TAG_CHARS],
+        "validation_reason": answer.reason,
         "dataset_digest": evaluation.dataset.digest,
         "code_hash": candidate.code_hash,
         "candidate_hash": candidate.hash,

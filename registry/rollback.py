@@ -3,7 +3,6 @@
 from mlflow.tracking import MlflowClient
 
 from agent.champion import registered_model_name
-from registry.card import write_cards
 from registry.history import Entry, History
 from registry.ledger import Ledger
 from registry.moves import Decision, decide, finish
@@ -19,10 +18,11 @@ def rollback_target(snapshot: Snapshot, history: History, to: str | None = None)
     """
     existing = {version.number for version in snapshot.versions}
     current = snapshot.aliases.get(CHAMPION)
+    if current != (history.aliases or {}).get(CHAMPION):  # moved by other means, so that it is no champion
+        current = None
     earlier = [number for number in history.champions() if number != current]
     if to is None:
-        defeated = snapshot.aliases.get(DEFEATED)
-        left = [number for number in dict.fromkeys([*([defeated] if defeated else []), *earlier]) if number in existing]
+        left = [number for number in earlier if number in existing]
         if not left:
             raise Refused("There is no earlier champion to go back to. See: news-classifier registry history.")
         return left[0]
@@ -53,8 +53,7 @@ def rollback(client: MlflowClient, consent: Consent, to: str | None = None) -> E
     target = rollback_target(snapshot, history, to)
     replaced = snapshot.aliases.get(CHAMPION)
     rest = {alias: number for alias, number in snapshot.aliases.items() if number != target}
-    after = {**rest, **({DEFEATED: replaced} if replaced else {}), CHAMPION: target}
+    defeated = {DEFEATED: replaced} if replaced and replaced != target else {}
+    after = {**rest, **defeated, CHAMPION: target}
     decision = Decision("rollback", target, consent.by, consent.how, consent.reason, after)
-    entry = decide(registry, ledger, history, snapshot.aliases, decision)
-    write_cards(registry, ledger.read(), [target, replaced])
-    return entry
+    return decide(registry, ledger, history, snapshot.aliases, decision)

@@ -11,7 +11,7 @@ from registry.card import is_current_card, write_cards
 from registry.evidence import load_evidence
 from registry.history import History
 from registry.ledger import Ledger
-from registry.moves import finish, strays
+from registry.moves import finish, restore, strays
 from registry.versions import ALIASES, EVIDENCE_TAG, MEASURED_TAGS, REGISTERED_AS_TAG, Registry, Snapshot, Version
 
 
@@ -53,7 +53,7 @@ def repair(client: MlflowClient) -> None:
     registry, ledger = Registry(name, client), Ledger(name, client)
     history = finish(registry, ledger)
     if history.aliases is not None:
-        registry.put_aliases({alias: number for alias, number in history.aliases.items() if registry.exists(number)})
+        restore(registry, history.aliases)
         finish(registry, ledger)
     write_cards(registry, history, list(registry.aliases().values()))
 
@@ -87,7 +87,7 @@ def version_findings(version: Version, history: History) -> Iterator[Finding]:
     if REGISTERED_AS_TAG not in version.tags:
         yield Finding(f"version {version.number} was not registered by this product", NOTHING)
         return
-    entries = [entry for entry in history.entries if entry.version == version.number]
+    entries = history.decisions_on(version.number)
     if not entries:
         yield Finding(
             f"the registration of version {version.number} was interrupted",

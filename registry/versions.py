@@ -5,18 +5,27 @@ Every call to MLflow's registry is made here. What cannot be read is an error, n
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
-from registry.refusals import explained, says_missing
+from registry.refusals import explained, says_missing, unless_missing
+from registry.unity_catalog import is_unity_catalog
 
 CHAMPION, CHALLENGER, CANDIDATE, DEFEATED = ALIASES = ("champion", "challenger", "candidate", "defeated")
 SET_ORDER = (DEFEATED, CANDIDATE, CHAMPION, CHALLENGER)
 """So that no version loses its place before it has the next one, and a champion exists at every moment."""
+READY = "READY"
+READERS = 8
+TAG_CHARS = 250
+"""Unity Catalog has limited tag values to 255 characters, and today to 1,000; it refuses spaces at their ends."""
 REGISTERED_AS_TAG = "registered_as"
 """The alias that a version was registered for, or `none`; a later registration completes one that was interrupted."""
 EVIDENCE_TAG = "evidence_hash"
@@ -33,7 +42,7 @@ MEASURED_TAGS = {
 
 
 class Version(NamedTuple):
-    """One version of the registered model."""
+    """One version of the registered model, with all its files."""
 
     number: str
     run_id: str | None
@@ -63,7 +72,10 @@ class Version(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All versions, newest first, and where the aliases point, read at one moment."""
+    """All versions that can be loaded, newest first, and where the aliases point, read at one moment.
+
+    A version whose files were never uploaded whole, which only Unity Catalog keeps, is none.
+    """
 
     versions: tuple[Version, ...]
     aliases: Mapping[str, str]
@@ -78,13 +90,14 @@ class Snapshot(NamedTuple):
         found = next((version for version in self.versions if version.number == number), None)
         if number is not None and found is None:
             raise RegistryError(
-                f"Alias {alias!r} points to version {number}, which cannot be found. Move or delete the alias."
+                f"Alias {alias!r} points to version {number}, which is missing or not ready. Move or delete the alias."
             )
         return found
 
     def without(self, number: str | None) -> "Snapshot":
-        """The same without one version."""
-        return self._replace(versions=tuple(version for version in self.versions if version.number != number))
+        """The same without one version, and without what points to it."""
+        versions = tuple(version for version in self.versions if version.number != number)
+        return Snapshot(versions, {alias: held for alias, held in self.aliases.items() if held != number})
 
 
 class Registry:
@@ -105,7 +118,7 @@ class Registry:
         Raises:
             RegistryError: the registry cannot be read.
         """
-        with explained(f"read the registered model {self.name!r}"):
+        with explained(f"read the registered model {self.name!r}", self.name):
             try:
                 model = self._client.get_registered_model(self.name)
             except MlflowException as err:
@@ -113,12 +126,13 @@ class Registry:
                     return Snapshot((), {})
                 raise
             aliases = _ours(model.aliases)
-            found = [_version(entry, aliases) for entry in self._search()]
+            with ThreadPoolExecutor(READERS) as readers:
+                found = [_version(entry, aliases) for entry in readers.map(self._whole, self._search())]
         return Snapshot(tuple(sorted(found, key=lambda version: -int(version.number))), aliases)
 
     def aliases(self) -> dict[str, str]:
         """Where the four aliases point now. Raises RegistryError if the registry cannot be read."""
-        with explained(f"read the aliases of {self.name!r}"):
+        with explained(f"read the aliases of {self.name!r}", self.name):
             try:
                 return _ours(self._client.get_registered_model(self.name).aliases)
             except MlflowException as err:
@@ -127,15 +141,14 @@ class Registry:
                 raise
 
     def exists(self, number: str) -> bool:
-        """Whether there is a version of that number. Raises RegistryError if that cannot be found out."""
-        with explained(f"read version {number} of {self.name!r}"):
+        """Whether there is a whole version of that number. Raises RegistryError if that cannot be found out."""
+        with explained(f"read version {number} of {self.name!r}", self.name):
             try:
-                self._client.get_model_version(self.name, number)
+                return bool(self._client.get_model_version(self.name, number).status == READY)
             except MlflowException as err:
                 if says_missing(err):
                     return False
                 raise
-        return True
 
     def put_aliases(self, wanted: Mapping[str, str]) -> None:
         """Make the four aliases point where they are wanted, and nowhere else; the champion moves in one call.
@@ -157,26 +170,27 @@ class Registry:
         Raises:
             RegistryError: the registry refused.
         """
-        with explained(f"register {model_uri} as a version of {self.name!r}"):
+        with explained(f"register {model_uri} as a version of {self.name!r}", self.name):
             try:
                 self._client.get_registered_model(self.name)
             except MlflowException as err:
                 if not says_missing(err):
                     raise
                 self._create_model()
+            kept = self._kept_from_mlflow(model_id := model_uri.rpartition("/")[2])
             created = self._client.create_model_version(
                 self.name,
-                source=model_uri,
+                source=kept or model_uri,
                 run_id=run_id,
-                tags=dict(tags),
+                tags={tag: _tag_value(value) for tag, value in tags.items()},
                 description=description,
-                model_id=model_uri.rpartition("/")[2],
+                model_id=None if kept else model_id,
             )
         return str(created.version)
 
     def set_alias(self, alias: str, number: str) -> None:
         """Point an alias to a version, unless somebody else does so at the moment. Raises RegistryError if refused."""
-        with explained(f"set alias {alias!r} of {self.name!r} to version {number}"):
+        with explained(f"set alias {alias!r} of {self.name!r} to version {number}", self.name):
             try:
                 self._client.set_registered_model_alias(self.name, alias, number)
             except MlflowException:
@@ -184,23 +198,23 @@ class Registry:
                     raise
 
     def delete_alias(self, alias: str) -> None:
-        """Remove an alias. Raises RegistryError if the registry refuses."""
-        with explained(f"remove alias {alias!r} of {self.name!r}"):
+        """Remove an alias, if it is there. Raises RegistryError if the registry refuses."""
+        with explained(f"remove alias {alias!r} of {self.name!r}", self.name), unless_missing():
             self._client.delete_registered_model_alias(self.name, alias)
 
     def set_tag(self, number: str, tag: str, value: str) -> None:
-        """Set a version's tag. Raises RegistryError if the registry refuses."""
-        with explained(f"set tag {tag!r} of version {number} of {self.name!r}"):
-            self._client.set_model_version_tag(self.name, number, tag, value)
+        """Set a version's tag, cut to what every registry takes. Raises RegistryError if the registry refuses."""
+        with explained(f"set tag {tag!r} of version {number} of {self.name!r}", self.name):
+            self._client.set_model_version_tag(self.name, number, tag, _tag_value(value))
 
     def describe(self, number: str, text: str) -> None:
         """Replace a version's description. Raises RegistryError if the registry refuses."""
-        with explained(f"describe version {number} of {self.name!r}"):
+        with explained(f"describe version {number} of {self.name!r}", self.name):
             self._client.update_model_version(self.name, number, text)
 
     def delete_tag(self, number: str, tag: str) -> None:
-        """Remove a version's tag. Raises RegistryError if the registry refuses."""
-        with explained(f"remove tag {tag!r} of version {number} of {self.name!r}"):
+        """Remove a version's tag, if it is there. Raises RegistryError if the registry refuses."""
+        with explained(f"remove tag {tag!r} of version {number} of {self.name!r}", self.name), unless_missing():
             self._client.delete_model_version_tag(self.name, number, tag)
 
     def _create_model(self) -> None:
@@ -209,11 +223,27 @@ class Registry:
         except MlflowException:  # somebody else made it meanwhile, or it really cannot be made
             self._client.get_registered_model(self.name)
 
+    def _kept_from_mlflow(self, model_id: str) -> str | None:
+        """The folder of a model that stands at a `file:` address, where it goes to Unity Catalog; else None.
+
+        MLflow 3.17 takes it for a temporary copy and deletes it after the upload, unless it is given as a path.
+        """
+        if not is_unity_catalog():
+            return None
+        location = self._client.get_logged_model(model_id).artifact_location
+        return url2pathname(urlsplit(location).path) if location.startswith("file:") else None
+
+    def _whole(self, entry: ModelVersion) -> ModelVersion:
+        """A version with its tags, which Unity Catalog leaves out of what a search finds."""
+        if isinstance(entry, ModelVersionSearch):
+            return self._client.get_model_version(self.name, str(entry.version))
+        return entry
+
     def _search(self) -> Iterator[ModelVersion]:
         token = None
         while True:
             page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
-            yield from page
+            yield from (entry for entry in page if entry.status == READY)
             token = page.token
             if not token:
                 return
@@ -223,6 +253,10 @@ def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     number = str(entry.version)
     held = tuple(alias for alias, holder in aliases.items() if holder == number)
     return Version(number, entry.run_id, dict(entry.tags), held, entry.description or "")
+
+
+def _tag_value(text: str) -> str:
+    return text[:TAG_CHARS].strip()
 
 
 def _ours(aliases: Mapping[str, object]) -> dict[str, str]:

@@ -26,9 +26,9 @@ from agent.redaction import redact
 from eval.candidates import TRACKS
 from eval.lifecycle import LIFECYCLE_FILE, NEAR_DAYS, Retirement, read_lifecycle
 from eval.store import open_store
+from registry.unity_catalog import standing
 from registry.versions import CHAMPION, Registry
 from serving.services import Service, Services
-from serving.unity_catalog import missing_grants
 
 Status = Literal["ok", "warn", "fail"]
 STATUSES: tuple[Status, ...] = ("ok", "warn", "fail")
@@ -203,10 +203,10 @@ def check_unity_catalog(check: str) -> Finding:
     if not registry_uri.startswith("databricks-uc"):
         detail = f"models are to go to {catalog}.{schema}, but MLFLOW_REGISTRY_URI is {registry_uri!r}."
         return Finding(check, "fail", f"{detail} Set it to 'databricks-uc', or unset UC_CATALOG and UC_SCHEMA.")
-    user, missing = missing_grants(registry_uri, catalog, schema)
-    if missing:
-        return Finding(check, "fail", f"{user} may not register models. Grant {missing} to them or a group.")
-    return Finding(check, "ok", f"{user} may register models in {catalog}.{schema}")
+    found = standing(registered_model_name(), registry_uri)
+    if found.missing:
+        return Finding(check, "fail", f"{found.user} may not register models. {found.sentence}")
+    return Finding(check, "ok", f"{found.user} may register models in {catalog}.{schema}")
 
 
 def in_time(name: str, check: Callable[[str], Finding]) -> Finding:

@@ -17,8 +17,9 @@ from eval.console import err, json_option, out, parse_pairs, print_json, print_w
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
-from registry.commands import approval_option, ask, exit_code, gates_option
+from registry.commands import ask, exit_code
 from registry.gates.config import GatesConfig
+from registry.options import approval_option, gates_option
 from registry.register import Registration, register
 from registry.remeasuring import remeasuring
 from registry.render import registration_json, registration_lines

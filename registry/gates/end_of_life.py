@@ -27,11 +27,8 @@ def end_of_life(rule: EndOfLifeRule, case: Case) -> Verdict:
     retirement = case.lifecycle.of(case.provider, case.model)
     if retirement is None:
         return Verdict(gate="end_of_life", passed=True, reason=f"no end of {model} is announced", numbers=numbers)
-    days = retirement.days_left(case.today)
-    numbers["days_left"] = days
-    when = f"in {days} days" if days > 0 else "already"
-    reason = f"{model} retires on {retirement.retires}, {when}. {retirement.advice}"
-    if days > rule.within_days:
+    reason = f"{model} retires on {retirement.retires}. {retirement.advice}"  # no days left: evidence must not age
+    if retirement.days_left(case.today) > rule.within_days:
         return Verdict(gate="end_of_life", passed=True, reason=reason, numbers=numbers)
     return _near(rule, reason, numbers)
 

@@ -13,6 +13,10 @@ from eval.files import COLUMNS
 from eval.tags import COMPLETE_TAG, VERSION_TAG
 from eval.tracking import experiment_id
 
+SIGNATURE = """signature:
+  inputs: '[{"type": "string", "required": true}]'
+  outputs: '[{"type": "string", "required": true}]'
+"""
 CATEGORIES = ("Politics", "Sports", "Science", "Health")
 SENTIMENTS = ("Positive", "Negative")
 
@@ -87,7 +91,7 @@ def log_model(run_id: str) -> str:
     model = client.create_logged_model(experiment_id("news-classifier-local"), source_run_id=run_id)
     folder = Path("model-files") / model.model_id
     folder.mkdir(parents=True)
-    (folder / "MLmodel").write_text(f"run_id: {run_id}\nflavors: {{}}\nmodel_uuid: {model.model_id}\n")
+    (folder / "MLmodel").write_text(f"run_id: {run_id}\nflavors: {{}}\nmodel_uuid: {model.model_id}\n{SIGNATURE}")
     (folder / "config.yaml").write_text("prompt: Which category?\n")
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")

@@ -88,7 +88,7 @@ def test_a_model_of_ones_own_is_used_as_it_is_and_columns_can_be_mapped(project:
 
 def test_gates_that_say_no_give_exit_code_one_and_no_alias(project: Path) -> None:
     gates = project / "config" / "gates.yaml"
-    gates.write_text("gates:\n  - {metric: category_accuracy, at_least: 1.01}\n", encoding="utf-8")
+    gates.write_text("gates: {thresholds: [{metric: category_accuracy, at_least: 1.01}]}\n", encoding="utf-8")
     done = command("run", "--data", "data/sample_news.json")
     assert done.returncode == 1, done.stderr
     assert "FAIL  category_accuracy" in done.stdout
@@ -113,7 +113,7 @@ WRONG = [
     (["eval", "run", "--data", "data/sample_news.json"], ["No trained model", "news-classifier train"]),
     (["eval", "run", "--data", "wrong.jsonl"], ["wrong.jsonl: line 1", "'category'", "'Weather'", "allowed"]),
     (["train", "--data", "wrong.jsonl"], ["wrong.jsonl: line 1", "'Weather'"]),
-    (["run", "--gates", "bad_gates.yaml"], ["bad_gates.yaml", "'gates.0.metrc'", "metric"]),
+    (["run", "--gates", "bad_gates.yaml"], ["bad_gates.yaml", "'gates.thresholds.0.metrc'", "metric"]),
     (["run", "--map", "category"], ["'category' is not of the form key=value"]),
     (["registry", "register", "no-such-run"], ["'no-such-run'", "cannot be read"]),
     (["classify", "empty.jsonl", "-o", "out.jsonl"], ["empty.jsonl", "no articles"]),
@@ -135,7 +135,7 @@ def test_wrong_input_is_one_line_with_exit_code_two_and_nothing_is_logged(
     (project / "wrong.jsonl").write_text(
         '{"id": "a", "title": "t", "content": "", "category": "Weather"}', encoding="utf-8"
     )
-    (project / "bad_gates.yaml").write_text("gates:\n  - {metrc: a, at_least: 1}\n", encoding="utf-8")
+    (project / "bad_gates.yaml").write_text("gates: {thresholds: [{metrc: a, at_least: 1}]}\n", encoding="utf-8")
     shipped = (project / "config" / "agents" / "local-sklearn.yaml").read_text(encoding="utf-8")
     if "misspelt" in str(arguments):
         misspelt = shipped.replace("provider:", "provder:")

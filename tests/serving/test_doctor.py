@@ -1,6 +1,7 @@
 """`doctor` and `models` as a person uses them: HTTP on loopback, a real store, exit codes, nothing secret shown."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -375,7 +376,7 @@ class Workspace:
             return 200, self.me
         if name in self.unreadable:
             return 403, {"error_code": "PERMISSION_DENIED", "message": f"User does not have USE on {name}"}
-        if "/unity-catalog/catalogs/" in path or "/unity-catalog/schemas/" in path:
+        if re.search("/unity-catalog/(catalogs|schemas|models)/", path) and name in self.owners:
             return 200, {"name": name, "owner": self.owners[name]}
         if "/effective-permissions/" in path:
             return self.permissions(path.split("/")[-2], name, query["principal"][0])
@@ -439,15 +440,25 @@ def test_unity_catalog_counts_owners_and_all_privileges(unity_catalog: Workspace
 def test_unity_catalog_says_what_to_grant(unity_catalog: Workspace) -> None:
     del unity_catalog.grants["schema", "main.news", "account users"]
     status, detail = in_unity_catalog()
-    assert (status, "Grant CREATE MODEL on schema main.news to them" in detail) == ("fail", True)
+    assert (status, "GRANT CREATE MODEL ON SCHEMA main.news TO `ann@example.com`" in detail) == ("fail", True)
     unity_catalog.grants = {}
-    wanted = "Grant USE CATALOG on catalog main, USE SCHEMA on schema main.news, CREATE MODEL on schema main.news"
-    assert wanted in in_unity_catalog()[1]
+    detail = in_unity_catalog()[1]
+    assert "lacks USE CATALOG, USE SCHEMA, CREATE MODEL" in detail
+    assert "GRANT USE CATALOG ON CATALOG main TO" in detail
     unity_catalog.unreadable = {"main.news"}
     status, detail = in_unity_catalog()
-    assert (status, "Grant USE SCHEMA on it to ann@example.com." in detail) == ("fail", True)
+    assert (status, "GRANT USE SCHEMA ON SCHEMA main.news TO `ann@example.com`" in detail) == ("fail", True)
     unity_catalog.unreadable = {"main"}
-    assert "Grant USE CATALOG on it to ann@example.com." in in_unity_catalog()[1]
+    assert "GRANT USE CATALOG ON CATALOG main TO `ann@example.com`" in in_unity_catalog()[1]
+
+
+def test_unity_catalog_looks_at_the_model_that_is_there(unity_catalog: Workspace) -> None:
+    """Regression: who may make models in the schema was told that all is well, and was refused at another's model."""
+    unity_catalog.owners["main.news.news_classifier"] = "bob"
+    status, detail = in_unity_catalog()
+    assert (status, "belongs to bob, and ann@example.com lacks EXECUTE, APPLY TAG, MANAGE" in detail) == ("fail", True)
+    unity_catalog.owners["main.news.news_classifier"] = "press"
+    assert in_unity_catalog()[0] == "ok"
 
 
 def test_unity_catalog_needs_both_names_and_its_registry(

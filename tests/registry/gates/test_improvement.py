@@ -118,8 +118,9 @@ def test_the_other_path_is_closed_unless_switched_on_and_is_named() -> None:
 
 
 def test_the_first_path_is_named_where_both_are_open() -> None:
-    better = saving_case()._replace(metrics=figures(0.95))
-    assert improves(ImprovementRule(saving=SavingRule()), better).gate == "improvement"
+    better = saving_case()._replace(metrics=figures(0.95) | {"cost_usd_per_1k": 0.1})
+    verdict = improves(ImprovementRule(saving=SavingRule()), better)
+    assert (verdict.gate, verdict.passed) == ("improvement", True)
 
 
 def test_the_other_path_asks_for_sentiment_and_articles_too() -> None:
