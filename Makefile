@@ -78,7 +78,7 @@ serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 promote: $(STAMP) ## Challenger and champion side by side, then your yes or no
 	$(BIN)/news-classifier registry promote
 
-rollback: $(STAMP) ## The last champion again (TO= for an earlier one)
+rollback: $(STAMP) ## The champion before this one (TO= for any earlier one)
 	$(BIN)/news-classifier registry rollback $(if $(TO),--to $(TO))
 
 status: $(STAMP) ## Show versions, aliases and figures

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +18,13 @@ from typing import Any, TypeVar, cast
 
 import click
 from dotenv import load_dotenv
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agent.errors import NewsClassifierError
 from agent.redaction import redact, redact_logs, redact_value
+from eval.plain_text import printable
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -118,6 +119,12 @@ def prepare_process() -> None:
 def print_wide(table: Table, columns: int) -> None:
     """Print a table in the width that it needs, even where the terminal is narrower or there is none."""
     Console(width=max(out.width, columns), highlight=False, markup=False).print(table)
+
+
+def print_lines(lines: Iterable[RenderableType]) -> None:
+    """Print lines of text, which are never wrapped and move no cursor, and tables between them."""
+    for line in lines:
+        out.print(printable(line) if isinstance(line, str) else line, soft_wrap=isinstance(line, str))
 
 
 def print_json(value: object) -> None:

@@ -1,15 +1,22 @@
 """Model cards: what a person should know of a version, in its description, beside what people wrote there."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from agent.errors import RegistryError
 from agent.redaction import redact
 from eval.evaluation import DatasetRecord
+from eval.plain_text import printable
 from registry.evidence import Evidence, Measurement, load_evidence
-from registry.history import REASON_CHARS, Entry, History
+from registry.history import Entry, History
 from registry.versions import Registry, Version
 
 BEGIN, END = "<!-- news-classifier: card -->", "<!-- news-classifier: end of card -->"
+WORDS_CHARS = 300
+"""Of what somebody wrote; the history has it whole."""
+NEWEST = 5
+"""Decisions on a card: MLflow keeps 5,000 characters of a description, people's own words included."""
+MARKDOWN = re.compile(r"[\\`*|\[\]]")
 FIGURES = {
     "category_accuracy": "category accuracy",
     "category_macro_f1": "category macro-F1",
@@ -30,26 +37,31 @@ def card_text(evidence: Evidence, reason: str, decisions: tuple[Entry, ...] = ()
         reason: What the gates said.
         decisions: What was decided on it since, oldest first.
     """
-    measured = evidence.candidate
-    reason = reason[:REASON_CHARS]
+    measured, candidate = evidence.candidate, evidence.candidate.candidate
     lines = [
         BEGIN,
-        f"**{measured.agent}** ({measured.candidate.provider}:{measured.candidate.model}, {measured.candidate.track})",
+        f"**{as_text(measured.agent)}** ({as_text(f'{candidate.provider}:{candidate.model}')}, {candidate.track})",
         "",
         *figure_lines(measured),
         "",
         f"Data: {data_line(measured.dataset)}",
         f"Prompt: {prompt_line(measured)}",
-        f"Gates: {reason}",
+        f"Gates: {as_text(reason)}",
         *against_champion(evidence),
         "",
-        *(f"- {decision_line(entry)}" for entry in decisions),
+        *decision_lines(decisions),
         *(f"- Limit: {limit}" for limit in LIMITS),
         "",
         f"Run {measured.run_id}, evidence {evidence.hash}.",
         END,
     ]
-    return redact("\n".join(lines))
+    return "\n".join(lines)
+
+
+def as_text(words: str) -> str:
+    """What somebody wrote, as one short line that is neither Markdown nor HTML, ends no card and holds no secret."""
+    line = " ".join(printable(redact(words)).split())[:WORDS_CHARS]
+    return MARKDOWN.sub(r"\\\g<0>", line).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def figure_lines(measured: Measurement) -> list[str]:
@@ -68,7 +80,7 @@ def figure_lines(measured: Measurement) -> list[str]:
 
 def data_line(dataset: DatasetRecord) -> str:
     """Which labelled set."""
-    return f"{dataset.path}, {dataset.rows:,} articles, digest {dataset.digest[:12]}"
+    return f"{as_text(dataset.path)}, {dataset.rows:,} articles, digest {dataset.digest[:12]}"
 
 
 def prompt_line(measured: Measurement) -> str:
@@ -92,9 +104,14 @@ def against_champion(evidence: Evidence) -> list[str]:
     ]
 
 
-def decision_line(entry: Entry) -> str:
-    """One decision, for the card."""
-    return f"{entry.at:%Y-%m-%d}: {entry.action} by {entry.by} ({entry.how}): {entry.reason}"
+def decision_lines(decisions: Sequence[Entry]) -> list[str]:
+    """The newest decisions, oldest first."""
+    lines = [
+        f"- {entry.at:%Y-%m-%d}: {entry.action} by {as_text(entry.by)} ({entry.how}): {as_text(entry.reason)}"
+        for entry in decisions[-NEWEST:]
+    ]
+    earlier = len(decisions) - len(lines)
+    return [f"- {earlier} earlier: news-classifier registry history", *lines] if earlier else lines
 
 
 def write_cards(registry: Registry, history: History, numbers: Iterable[str | None]) -> None:

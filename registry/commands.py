@@ -12,14 +12,16 @@ from eval.console import (
     json_option,
     out,
     print_json,
+    print_lines,
     print_wide,
 )
+from eval.plain_text import printable
 from eval.runs import whole_evaluation
 from eval.store import open_store
 from registry.gates.config import GatesConfig
 from registry.ledger import Ledger
 from registry.measurements import Remeasure
-from registry.options import approval_option, evidence_options
+from registry.options import REASON, approval_option, evidence_options
 from registry.proposal import Proposal
 from registry.register import Approval, register
 from registry.registrar import Registration
@@ -84,8 +86,7 @@ def status(as_json: bool) -> None:
         print_json(status_json(registry.name, snapshot, history))
     elif snapshot.versions:
         print_wide(status_table(registry.name, snapshot), TABLE_WIDTH)
-        for line in status_lines(snapshot, history):
-            out.print(line, soft_wrap=True)
+        print_lines(status_lines(snapshot, history))
     else:
         out.print(f"{registry.name} has no versions. Make one: news-classifier run.")
 
@@ -103,7 +104,7 @@ def history_command(as_json: bool) -> None:
     else:
         out.print(f"{registry.name} has no history. It begins with the first registration.")
     for problem in history.problems:
-        err.print(f"The history cannot be trusted: {problem}.", soft_wrap=True)
+        err.print(printable(f"The history cannot be trusted: {problem}."), soft_wrap=True)
 
 
 @commands.command("verify")
@@ -120,8 +121,7 @@ def verify_command(ctx: click.Context, mend: bool, as_json: bool) -> None:
     if as_json:
         print_json({"name": registered_model_name(), "findings": [finding._asdict() for finding in findings]})
     else:
-        for finding in findings:
-            out.print(f"{finding.problem}. What to do: {finding.remedy}.", soft_wrap=True)
+        print_lines(f"{finding.problem}. What to do: {finding.remedy}." for finding in findings)
         if not findings:
             out.print(f"{registered_model_name()}: aliases, tags, evidence and history agree.")
     ctx.exit(1 if findings else 0)
@@ -140,8 +140,7 @@ def show(registration: Registration, as_json: bool) -> None:
     if as_json:
         print_json(registration_json(name, registration))
     else:
-        for line in registration_lines(name, registration):
-            out.print(line, soft_wrap=True)
+        print_lines(registration_lines(name, registration))
 
 
 def exit_code(registration: Registration) -> int:
@@ -155,15 +154,21 @@ def ask(proposal: Proposal) -> Approval:
         err.print("Approval is required and there is no terminal to ask on: no alias is given.")
         return Approval(approved=False)
     for verdict in proposal.gates:
-        err.print(f"{verdict.word}  {verdict.reason}")
+        err.print(printable(f"{verdict.word}  {verdict.reason}"), soft_wrap=True)
     if proposal.passed:
         return Approval(said_yes(f"Give the alias {proposal.alias!r} ({proposal.reason})?"))
     if not said_yes("A gate failed. Override it and make this version candidate?"):
         return Approval(approved=False)
-    return Approval(approved=True, override_reason=click.prompt("Reason, for the record", err=True))
+    return Approval(approved=True, override_reason=asked_reason())
 
 
 def said_yes(question: str) -> bool:
     """Ask a question that is answered with `yes` or `no`."""
     answer: str = click.prompt(f"{question} (yes/no)", type=click.Choice(["yes", "no"]), show_choices=False, err=True)
     return answer == "yes"
+
+
+def asked_reason() -> str:
+    """Ask why, until something is written."""
+    reason: str = click.prompt("Reason, for the record", type=REASON, err=True)
+    return reason

@@ -1,6 +1,7 @@
 """Evidence: everything that a verdict rests on, as one record that is named by its own hash and never changed."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,10 +14,11 @@ from eval.runs import file_uri
 from eval.statistics.comparison import Comparison
 from registry.gates.config import GatesConfig
 from registry.gates.verdict import Verdict
-from registry.refusals import explained
+from registry.refusals import SAID_CHARS, explained
 
 FOLDER = "evidence"
 """Of the candidate's run."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Measurement(BaseModel):
@@ -89,8 +91,16 @@ def load_evidence(run_id: str, digest: str) -> Evidence:
     """
     from mlflow.artifacts import load_text
 
-    with explained(f"read evidence {digest[:12]} of run {run_id}"):
+    if not SHA256.fullmatch(digest):  # it comes from a tag, and becomes a path
+        raise RegistryError(f"{digest!r} names no evidence of run {run_id}: it is no sha256. Register again.")
+    try:
         text = load_text(file_uri(run_id, file_of(digest)))
+    except Exception as err:
+        said = str(err)[:SAID_CHARS].rstrip(".")
+        raise RegistryError(
+            f"Could not read evidence {digest[:12]} of run {run_id}: {said}. If the run or its files were deleted, "
+            "restore them; else check MLFLOW_TRACKING_URI and your permissions, and run the command again."
+        ) from err
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         raise RegistryError(
             f"The evidence {digest[:12]} of run {run_id} was changed after it was written. Register again."

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from eval.plain_text import printable
+
 Action = Literal["register", "promote", "refuse", "rollback"]
 How = Literal["automatic", "terminal", "hash", "tag", "unattended"]
 """Approved by nobody, at a terminal, by the hash of a review, by a version's tag, by evidence that suffices."""
@@ -67,7 +69,8 @@ class Entry(BaseModel):
     def __str__(self) -> str:
         """In one line, for whoever was overtaken by it."""
         about = f" of version {self.version}" if self.version else ""
-        return f"{self.action}{about} by {self.by} at {self.at:%Y-%m-%d %H:%M:%S} UTC (epoch {self.epoch})"
+        by = printable(self.by)
+        return f"{self.action}{about} by {by} at {self.at:%Y-%m-%d %H:%M:%S} UTC (epoch {self.epoch})"
 
 
 class Outcome(BaseModel):
@@ -129,6 +132,21 @@ class History(NamedTuple):
         if self.entries and "champion" in self.entries[0].before:
             found.append(self.entries[0].before["champion"])
         return list(dict.fromkeys(found))
+
+    def succession(self) -> list[str]:
+        """The champions that led to the present one, oldest first; a rollback takes away those that it went back over.
+
+        So a second rollback goes further back, and not to the version that the first one took out of service.
+        """
+        found: list[str] = []
+        befores = [entry.before for entry in self.entries[:1]]
+        for aliases in (*befores, *(entry.after for entry in self.done())):
+            champion = aliases.get("champion")
+            if champion in found:
+                del found[found.index(champion) + 1 :]
+            elif champion:
+                found.append(champion)
+        return found
 
     def trials(self, champion: str, dataset_digest: str) -> dict[str, Trial]:
         """What was compared with a champion on a set, by the hash of the candidate."""

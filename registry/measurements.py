@@ -23,7 +23,7 @@ from registry.gates.table import judge
 from registry.gates.verdict import Case, Verdict
 from registry.history import History, Trial
 from registry.refusals import explained
-from registry.versions import Version
+from registry.versions import Version, version_uri
 
 ADDED_BY_MLFLOW = ("registered_model_meta", "__pycache__")
 """Files that come and go with loading a model."""
@@ -48,7 +48,7 @@ def on_the_same_rows(
         DataError: the rows are not there any more, or the version does not know their labels.
         RegistryError: it could not be measured.
     """
-    uri = f"models:/{model_name}/{version.number}"
+    uri = version_uri(model_name, version.number)
     digest = evaluation.dataset.digest
     with explained(f"read what is known of version {version.number}"):
         for run_id in measuring_runs(version, uri, digest):
@@ -116,8 +116,8 @@ def gather(
         changed = int((both["predicted_category_a"] != both["predicted_category_b"]).sum())
     return Evidence(
         model_name=model_name,
-        candidate=measurement(evaluation, version),
-        champion=measurement(champion.evaluation, champion.version.number) if champion else None,
+        candidate=measurement(model_name, evaluation, version),
+        champion=measurement(model_name, champion.evaluation, champion.version.number) if champion else None,
         comparisons=tuple(compared),
         tried=tried,
         changed_labels=changed,
@@ -180,14 +180,13 @@ def same_rows_compared(
     return [compare(*pair) for pair in paired_outcomes(champion, candidate)]
 
 
-def measurement(evaluation: LoggedEvaluation, version: str | None) -> Measurement:
-    """An evaluation as evidence, with the hashes of its files as they are now."""
+def measurement(model_name: str, evaluation: LoggedEvaluation, version: str | None) -> Measurement:
+    """An evaluation as evidence, with the hashes of its files as they are now; of a version, those that it serves."""
     client = MlflowClient()
     with explained(f"read the files of run {evaluation.run_id}"), tempfile.TemporaryDirectory() as scratch:
         predictions = mlflow.artifacts.download_artifacts(
             file_uri(evaluation.run_id, PREDICTIONS_FILE), dst_path=scratch
         )
-        model = mlflow.artifacts.download_artifacts(evaluation.model_uri, dst_path=str(Path(scratch) / "model"))
         return Measurement(
             run_id=evaluation.run_id,
             model_uri=evaluation.model_uri,
@@ -198,8 +197,14 @@ def measurement(evaluation: LoggedEvaluation, version: str | None) -> Measuremen
             metrics=evaluation.metrics,
             price_as_of=client.get_run(evaluation.run_id).data.params.get("price_as_of"),
             predictions_digest=hashlib.sha256(Path(predictions).read_bytes()).hexdigest(),
-            model_digest=folder_digest(Path(model)),
+            model_digest=model_digest(version_uri(model_name, version) if version else evaluation.model_uri),
         )
+
+
+def model_digest(uri: str) -> str:
+    """sha256 over the files of a model or a version, as they are now. Raises RegistryError."""
+    with explained(f"read the files of {uri}"), tempfile.TemporaryDirectory() as scratch:
+        return folder_digest(Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch)))
 
 
 def folder_digest(folder: Path) -> str:

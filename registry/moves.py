@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.errors import RegistryError
+from agent.redaction import redact
 from registry.card import write_cards
 from registry.history import REASON_CHARS, Action, Entry, History, How, Outcome, Trial
 from registry.ledger import Ledger
@@ -46,7 +47,9 @@ def decide(registry: Registry, ledger: Ledger, history: History, before: Mapping
         at=datetime.now(UTC),
         before=dict(before),
         nonce=uuid.uuid4().hex,
-        **wanted._replace(after=dict(wanted.after), reason=wanted.reason[:REASON_CHARS])._asdict(),
+        **wanted._replace(
+            after=dict(wanted.after), by=redact(wanted.by), reason=redact(wanted.reason)[:REASON_CHARS]
+        )._asdict(),
     )
     if entry.after != entry.before:
         check_grants(registry.name)

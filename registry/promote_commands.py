@@ -5,15 +5,15 @@ import sys
 import click
 from mlflow.tracking import MlflowClient
 
-from eval.console import err, json_option, out, print_json
+from eval.console import err, json_option, print_json, print_lines
 from eval.store import open_store
-from registry.commands import said_yes
+from registry.commands import asked_reason, said_yes
 from registry.gates.config import GatesConfig
 from registry.measurements import Remeasure
 from registry.moves import user
-from registry.options import evidence_options
+from registry.options import approver_option, evidence_options, reason_option
 from registry.promotion import Consent, Promoter, Refused, Review
-from registry.review_page import approval_lines, moved_lines, review_json, review_steps
+from registry.review_page import approval_lines, chosen_line, moved_lines, review_json, review_steps
 from registry.tag_approval import approved_by_tag, request_approval
 
 
@@ -31,14 +31,13 @@ def review_command(for_tag: str | None, as_json: bool, rules: GatesConfig, remea
     if as_json:
         print_json(review_json(review))
         return
-    for renderable in (*review_steps(review), *approval_lines(review, for_tag)):
-        out.print(renderable, soft_wrap=isinstance(renderable, str))
+    print_lines((*review_steps(review), *approval_lines(review, for_tag)))
 
 
 @click.command("promote")
 @click.option("--approve", metavar="HASH", help="Approve exactly what 'registry review' showed under this hash.")
-@click.option("--approver", metavar="NAME", help="Who decided.")
-@click.option("--reason", metavar="TEXT", help="Why, for the record.")
+@approver_option
+@reason_option
 @click.option("--approved-by-tag", metavar="TASK", help="Approve what a person approved by the version's tag TASK.")
 @click.option("--yes", "unattended", is_flag=True, help="Promote without a person, if the evidence suffices.")
 @evidence_options
@@ -67,8 +66,7 @@ def promote_command(
     promoter = Promoter(MlflowClient(), rules, remeasure)
     review = promoter.review()
     if not as_json:
-        for renderable in review_steps(review):
-            out.print(renderable, soft_wrap=isinstance(renderable, str))
+        print_lines(review_steps(review))
     consent = consent_to(review, approve, approver, reason, approved_by_tag, unattended)
     if consent is None:
         promoter.refuse(review, Consent(approver or user(), "terminal", reason or "answered no"))
@@ -78,8 +76,7 @@ def promote_command(
     if as_json:
         print_json({"promoted": review.challenger, "entry": entry.model_dump(mode="json"), "hash": entry.hash})
     else:
-        for line in moved_lines(review, consent):
-            out.print(line, soft_wrap=True)
+        print_lines(moved_lines(review, consent))
 
 
 def consent_to(
@@ -110,7 +107,8 @@ def consent_to(
                 f"The evidence does not suffice without a person: {review.sufficient.reason}. "
                 "Look at it: news-classifier registry review."
             )
-        return Consent(approver or user(), "unattended", reason or review.sufficient.reason)
+        why = f"{reason or review.sufficient.reason}; {chosen_line(review)}"
+        return Consent(approver or user(), "unattended", why)
     if not sys.stdin.isatty():
         raise Refused(
             "There is no terminal to ask on. Approve what 'news-classifier registry review' shows: "
@@ -118,4 +116,4 @@ def consent_to(
         )
     if not said_yes("[4/5] Proceed?"):
         return None
-    return Consent(approver or user(), "terminal", reason or click.prompt("Reason, for the record", err=True))
+    return Consent(approver or user(), "terminal", reason or asked_reason())

@@ -108,7 +108,7 @@ class Promoter:
         evidence = gather(
             self._registry.name, evaluation, rival, history, self._rules, gates, version=challenger.number
         )
-        unchanged(challenger, evidence.candidate)
+        registered = unchanged(challenger, evidence.candidate)
         if champion and evidence.champion:
             unchanged(champion, evidence.champion)
         return Review(
@@ -119,7 +119,7 @@ class Promoter:
             epoch=len(history.entries),
             history=history.hash,
             evidence=evidence,
-            sufficient=sufficient(evidence),
+            sufficient=sufficient(evidence, registered.rules),
         )
 
     def promote(self, reviewed: Review, consent: Consent) -> Entry:
@@ -166,23 +166,27 @@ def not_overtaken(review: Review, history: History) -> None:
         raise Refused(f"Too late: {history.head} came first. Nothing was changed by this command; review it again.")
 
 
-def sufficient(evidence: Evidence) -> Verdict:
-    """Whether a promotion needs no person: every gate passes and the champion is beaten beyond chance."""
+def sufficient(evidence: Evidence, registered_under: GatesConfig) -> Verdict:
+    """Whether a promotion needs no person: the same gates as at registration pass, and the champion is beaten."""
+    if evidence.rules != registered_under:
+        reason = "the gates are others than those that it was registered under"
+        return Verdict(gate="evidence", passed=False, reason=reason, numbers={})
     failed = [verdict.reason for verdict in evidence.gates if not verdict.passed]
     if failed:
         return Verdict(gate="evidence", passed=False, reason=f"gate failed: {'; '.join(failed)}", numbers={})
     return evidence_suffices(evidence.rules.unattended, case_of(evidence))
 
 
-def unchanged(version: Version, measured: Measurement) -> None:
-    """Raise Refused unless a version's files are those that it was registered with."""
+def unchanged(version: Version, measured: Measurement) -> Evidence:
+    """The evidence that a version was registered with. Raises Refused unless its files are still the same."""
     digest = version.tags.get(EVIDENCE_TAG)
     if digest is None or version.run_id is None:
         raise Refused(
             f"Version {version.number} has no evidence: it was not registered by this product. Register its "
             "evaluation: news-classifier registry register RUN_ID."
         )
-    registered = load_evidence(version.run_id, digest).candidate
+    evidence = load_evidence(version.run_id, digest)
+    registered = evidence.candidate
     same = {
         "the model's files": registered.model_digest == measured.model_digest,
         "the candidate": registered.candidate == measured.candidate,
@@ -195,6 +199,7 @@ def unchanged(version: Version, measured: Measurement) -> None:
             f"Version {version.number} is not what was registered: {' and '.join(changed)} changed since. Nothing is "
             "promoted. Evaluate and register it anew."
         )
+    return evidence
 
 
 def difference(reviewed: Review, now: Review) -> str:

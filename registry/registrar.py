@@ -16,7 +16,7 @@ from registry.evidence import Evidence, keep_evidence
 from registry.gates.config import GatesConfig
 from registry.history import How
 from registry.ledger import Ledger, Overtaken
-from registry.measurements import Remeasure, Rival, gates_of, gather, on_the_same_rows, trial_of
+from registry.measurements import Remeasure, Rival, gates_of, gather, model_digest, on_the_same_rows, trial_of
 from registry.moves import Decision, decide, finish, settled, user
 from registry.proposal import Proposal, World, propose
 from registry.refusals import explained
@@ -29,6 +29,7 @@ from registry.versions import (
     REGISTERED_AS_TAG,
     Registry,
     Version,
+    version_uri,
 )
 
 TRACK_LETTERS: Mapping[Track, str] = {"external": "A", "internal": "B", "local": "C"}
@@ -86,13 +87,15 @@ class Registrar:
             evaluation.run_id,
             version_tags(proposal, given),
             card_text(proposal.evidence, given.reason),
+            is_first=not any(entry.version for entry in world.history.entries),
         )
         return self._place(version, evaluation, (world, proposal), answer, given)
 
     def resume(self) -> None:
         """Complete registrations that were stopped between version and alias, never beyond what was recorded.
 
-        A version whose evaluation cannot be read, or that no longer passes the gates, stays without an alias.
+        A version whose evaluation cannot be read or is of another model, or that no longer passes the gates, stays
+        without an alias.
         """
         history = finish(self._registry, self._ledger)
         for version in reversed(self._registry.snapshot().versions):
@@ -103,6 +106,8 @@ class Registrar:
         try:
             with explained(f"read the evaluation of version {version.number}"):
                 evaluation = whole_evaluation(version.run_id or "")
+            if model_digest(version_uri(self._registry.name, version.number)) != model_digest(evaluation.model_uri):
+                raise DataError("its files are not those of the model that was evaluated")
             judged = self._judge(evaluation, version.number)
         except DataError as err:
             history, snapshot = settled(self._registry, self._ledger)
@@ -183,7 +188,8 @@ def still_due(proposal: Proposal, version: Version) -> Answer:
     recorded, reason = version.tags[REGISTERED_AS_TAG], version.tags.get("validation_reason", proposal.reason)
     if recorded == NO_ALIAS:
         return Answer(None, reason)
-    if recorded == proposal.alias or (proposal.alias is None and reason.startswith(OVERRIDE)):
+    is_overridden = recorded == CANDIDATE and reason.startswith(OVERRIDE)  # a failed gate makes nobody more than that
+    if recorded == proposal.alias or (proposal.alias is None and is_overridden):
         return Answer(recorded, reason)
     return Answer(CANDIDATE if proposal.passed else None, proposal.reason)
 

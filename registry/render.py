@@ -3,6 +3,7 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from eval.plain_text import printable
 from registry.history import History
 from registry.moves import strays
 from registry.registrar import Registration
@@ -46,8 +47,8 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
         table.add_row(
             version.number,
             ", ".join(version.aliases) or "-",
-            version.tags.get("agent", "-"),
-            version.tags.get("track", "-"),
+            printable(version.tags.get("agent", "-")),
+            printable(version.tags.get("track", "-")),
             _figure(version, "category_accuracy", ".4f"),
             _figure(version, "sentiment_accuracy", ".4f"),
             _figure(version, "latency_ms_p95", ".1f"),
@@ -102,11 +103,11 @@ def history_table(name: str, history: History) -> Table:
             f"{entry.at:%Y-%m-%d %H:%M}",
             what,
             entry.version or "-",
-            entry.by,
+            printable(entry.by),
             entry.how,
             entry.after.get(CHAMPION, "-"),
             (entry.evidence or "-")[:8],
-            entry.reason,
+            printable(entry.reason),
         )
     return table
 

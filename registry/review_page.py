@@ -13,6 +13,7 @@ from eval.statistics.comparison import Comparison
 from eval.statistics.pairs import common_rows
 from registry.evidence import Measurement
 from registry.promotion import Consent, Review
+from registry.refusals import explained
 
 FIGURES = (
     *("category_accuracy", "category_macro_f1", "sentiment_accuracy", "joint_accuracy", "unknown_rate", "error_rate"),
@@ -51,12 +52,13 @@ def review_steps(review: Review) -> Iterator[RenderableType]:
         yield f"  {comparison_line(comparison)}"
     yield f"  {chosen_line(review)}"
     yield from (f"  {line}" for line in change_lines(review))
+    word = "suffices" if review.sufficient.passed else "does not suffice"
+    yield f"The evidence {word} without a person: {review.sufficient.reason}"
 
 
 def approval_lines(review: Review, task: str | None = None) -> list[str]:
     """What is approved by which hash, and how."""
     moves = ", ".join(f"{alias} -> version {number}" for alias, number in sorted(review.after.items()))
-    word = "suffices" if review.sufficient.passed else "does not suffice"
     how = (
         f"Approve it: set the tag {task} of version {review.challenger} to approved, then "
         f"news-classifier registry promote --approved-by-tag {task}"
@@ -65,7 +67,6 @@ def approval_lines(review: Review, task: str | None = None) -> list[str]:
     )
     return [
         f"Aliases afterwards: {moves}",
-        f"The evidence {word} without a person: {review.sufficient.reason}",
         f"Hash: {review.hash}",
         how,
     ]
@@ -112,15 +113,16 @@ def comparison_line(comparison: Comparison) -> str:
 def chosen_line(review: Review) -> str:
     """How many were tried, so that nobody takes the luckiest for the best."""
     tried, measured = review.evidence.tried, measured_here(review)
-    line = f"{tried} compared with this champion on these rows, {measured} candidates measured on them in all"
-    if max(tried, measured) > 2:  # the champion and this one
+    line = f"compared with this champion on these rows: {tried}; candidates measured on them in all: {measured}"
+    if tried > 1 or measured > 2:  # the champion and this one
         line += "; the same rows were used to choose, so the best of them looks better than it is"
     return line
 
 
 def measured_here(review: Review) -> int:
     """How many candidates were measured on the deciding rows."""
-    return candidates_measured_on(review.evidence.candidate.dataset.digest)
+    with explained("count the candidates that were measured on these rows"):
+        return candidates_measured_on(review.evidence.candidate.dataset.digest)
 
 
 def label_changes(review: Review) -> list[LabelChange]:

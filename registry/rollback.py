@@ -11,7 +11,7 @@ from registry.versions import CHAMPION, DEFEATED, Registry, Snapshot
 
 
 def rollback_target(snapshot: Snapshot, history: History, to: str | None = None) -> str:
-    """The version that a rollback makes champion: the one that is named, or the last champion before this one.
+    """The version that a rollback makes champion: the one that is named, or the champion before this one.
 
     Raises:
         Refused: there is none, it was never champion, or it is deleted.
@@ -21,19 +21,33 @@ def rollback_target(snapshot: Snapshot, history: History, to: str | None = None)
     if current != (history.aliases or {}).get(CHAMPION):  # moved by other means, so that it is no champion
         current = None
     earlier = [number for number in history.champions() if number != current]
+    known = f"Earlier champions: {', '.join(number for number in earlier if number in existing) or 'none'}"
     if to is None:
-        left = [number for number in earlier if number in existing]
-        if not left:
-            raise Refused("There is no earlier champion to go back to. See: news-classifier registry history.")
-        return left[0]
+        before = [number for number in history.succession() if number != current and number in existing]
+        if not before:
+            raise Refused(f"There is no champion before this one to go back to. {known}; --to names one of them.")
+        return before[-1]
     if to == current:
         raise Refused(f"Version {to} is champion already. Last decision: {history.head}.")
     if to not in earlier:
-        known = ", ".join(earlier) or "none"
-        raise Refused(f"Version {to!r} was never champion, so nobody approved it. Earlier champions: {known}.")
+        raise Refused(f"Version {to!r} was never champion, so nobody approved it. {known}.")
     if to not in existing:
-        raise Refused(f"Version {to} does not exist any more. Earlier champions: {', '.join(earlier)}.")
+        raise Refused(f"Version {to} does not exist any more. {known}.")
     return to
+
+
+def finished(registry: Registry, ledger: Ledger) -> History:
+    """The history with nothing under way.
+
+    Raises:
+        Refused: what was under way is a rollback; giving an interrupted command again must not go back twice.
+        RegistryError: a store refused, or the history was edited.
+    """
+    before, history = ledger.read(), finish(registry, ledger)
+    head = before.head
+    if head and head.action == "rollback" and not before.is_settled and history.outcomes[head.epoch].done:
+        raise Refused(f"A rollback was under way, and is finished now: {head}. To go further back, do it again.")
+    return history
 
 
 def rollback(client: MlflowClient, consent: Consent, to: str | None = None) -> Entry:
@@ -48,7 +62,7 @@ def rollback(client: MlflowClient, consent: Consent, to: str | None = None) -> E
     """
     name = registered_model_name()
     registry, ledger = Registry(name, client), Ledger(name, client)
-    history = finish(registry, ledger)
+    history = finished(registry, ledger)
     snapshot = registry.snapshot()
     target = rollback_target(snapshot, history, to)
     replaced = snapshot.aliases.get(CHAMPION)

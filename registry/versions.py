@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
+from agent.redaction import redact
 from registry.refusals import explained, says_missing, unless_missing
 from registry.unity_catalog import is_unity_catalog
 
@@ -164,11 +165,20 @@ class Registry:
             if alias in current and alias not in wanted:
                 self.delete_alias(alias)
 
-    def create_version(self, model_uri: str, run_id: str, tags: Mapping[str, str], description: str = "") -> str:
+    def create_version(
+        self, model_uri: str, run_id: str, tags: Mapping[str, str], description: str = "", *, is_first: bool = True
+    ) -> str:
         """Register a logged model as a new version, with tags and description from the start. Returns its number.
 
+        Args:
+            model_uri: Of the logged model.
+            run_id: Of its evaluation.
+            tags: Of the version.
+            description: Of the version.
+            is_first: Whether there was no version before, so that the registered model may be made.
+
         Raises:
-            RegistryError: the registry refused.
+            RegistryError: the registry refused, or the model was deleted, so that it would number versions again.
         """
         with explained(f"register {model_uri} as a version of {self.name!r}", self.name):
             try:
@@ -176,6 +186,12 @@ class Registry:
             except MlflowException as err:
                 if not says_missing(err):
                     raise
+                if not is_first:
+                    raise RegistryError(
+                        f"The registered model {self.name!r} was deleted, and its history names versions whose numbers "
+                        "would be given again. Rename the experiment of its history, so that a new one begins: mlflow "
+                        "experiments rename."
+                    ) from err
                 self._create_model()
             kept = self._kept_from_mlflow(model_id := model_uri.rpartition("/")[2])
             created = self._client.create_model_version(
@@ -249,6 +265,11 @@ class Registry:
                 return
 
 
+def version_uri(name: str, number: str) -> str:
+    """Where MLflow has the files of a version."""
+    return f"models:/{name}/{number}"
+
+
 def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
     number = str(entry.version)
     held = tuple(alias for alias, holder in aliases.items() if holder == number)
@@ -256,7 +277,7 @@ def _version(entry: ModelVersion, aliases: Mapping[str, str]) -> Version:
 
 
 def _tag_value(text: str) -> str:
-    return text[:TAG_CHARS].strip()
+    return redact(text)[:TAG_CHARS].strip()
 
 
 def _ours(aliases: Mapping[str, object]) -> dict[str, str]:

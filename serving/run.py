@@ -13,7 +13,7 @@ from agent.local_model import MANIFEST, read_manifest
 from agent.settings import read_settings
 from eval.candidates import all_candidates, load_candidate
 from eval.commands import RunOptions, evaluate_candidate, run_options, show
-from eval.console import err, json_option, out, parse_pairs, print_json, print_wide
+from eval.console import err, json_option, out, parse_pairs, print_json, print_lines, print_wide
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.store import open_store
@@ -144,8 +144,7 @@ def report(result: Result, as_json: bool) -> None:
     assert result.evaluation
     show(result.evaluation)
     lines = registration_lines(name, result.registration) if result.registration else ["Not registered, as asked."]
-    for line in lines:
-        out.print(line, soft_wrap=True)
+    print_lines(lines)
     out.print("\nNext:")
     for step in next_steps(result.evaluation, result.registration):
         out.print(f"  {step}", soft_wrap=True)

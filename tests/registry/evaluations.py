@@ -30,6 +30,7 @@ def log_evaluation(
     name: str | None = None,
     wrong: Sequence[int] | None = None,
     model_uri: str | None = None,
+    model: str = "news-sklearn",
     **figures: float,
 ) -> LoggedEvaluation:
     """Log a complete evaluation of a candidate with a model of its own.
@@ -42,6 +43,7 @@ def log_evaluation(
         name: What makes it the same candidate as another; its run unless given.
         wrong: Places of the articles with a wrong category; the first ones unless given.
         model_uri: Of a model that is logged already.
+        model: What the candidate is made of.
         figures: Others, or the same ones otherwise.
     """
     metrics = {
@@ -64,7 +66,7 @@ def log_evaluation(
             agent=name or "candidate",
             candidate=CandidateRecord(
                 provider="sklearn",
-                model="news-sklearn",
+                model=model,
                 track="local",
                 model_hash=name or run_id,
                 config_hash="c",
@@ -76,7 +78,8 @@ def log_evaluation(
             fresh_calls=rows,
             cached_calls=0,
         )
-        mlflow.log_params({"agent": record.agent, "dataset_digest": digest, "config_hash": "c", "code_hash": "k"})
+        hashes = {"config_hash": "c", "code_hash": "k"}
+        mlflow.log_params({"agent": record.agent, "model": model, "dataset_digest": digest, **hashes})
         wrong = range(rows - round(accuracy * rows)) if wrong is None else wrong
         mlflow.log_text(predictions(rows, wrong, rows - round(sentiment * rows)), "predictions.csv")
         mlflow.log_text(record.model_dump_json(), EVALUATION_FILE)
