@@ -1,5 +1,6 @@
 """Moves of aliases: the decision is written first, then carried out, by whoever comes by if its author does not."""
 
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
 
 LOOK_AGAIN_S = 1.0
+TURNS = threading.Lock()
+"""Threads that promote or roll back take turns, so that those who come too late hear it before the long work."""
 
 
 class Decision(NamedTuple):
