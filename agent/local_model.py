@@ -6,9 +6,11 @@ to be trusted. The manifest gives the sha256 of each file; its own sha256 is the
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -84,12 +86,17 @@ class TaskModel(NamedTuple):
         return probabilities
 
 
-class LocalModel(NamedTuple):
+@dataclass(frozen=True)
+class LocalModel:
     """A loaded local model."""
 
     name: str
     hash: str
     tasks: Mapping[Task, TaskModel]
+
+
+LOADED: MutableMapping[str, LocalModel] = WeakValueDictionary()
+"""The models of this process by their hash: 50 MB that who evaluates one needs once, however often MLflow loads it."""
 
 
 def file_sha256(path: Path) -> str:
@@ -147,8 +154,13 @@ def load_local_model(folder: Path) -> LocalModel:
         ArtifactError: a file is missing, differs from the manifest, or does not hold what it should.
     """
     manifest = read_manifest(folder)
-    tasks = {task: _load_task(folder, entry) for task, entry in manifest.tasks.items()}
-    return LocalModel(manifest.name, file_sha256(folder / MANIFEST), tasks)
+    contents = {task: read_entry(folder, entry) for task, entry in manifest.tasks.items()}
+    model_hash = file_sha256(folder / MANIFEST)
+    model = LOADED.get(model_hash)
+    if model is None:
+        tasks = {task: _load_task(folder / manifest.tasks[task].file, content) for task, content in contents.items()}
+        model = LOADED[model_hash] = LocalModel(manifest.name, model_hash, tasks)
+    return model
 
 
 def to_arrays(model: TaskModel) -> Arrays:
@@ -199,14 +211,13 @@ def lines_of(text: npt.NDArray[Any]) -> tuple[str, ...]:
     return tuple(text.tobytes().decode().split("\n")) if text.size else ()
 
 
-def _load_task(folder: Path, entry: FileEntry) -> TaskModel:
-    content = read_entry(folder, entry)
+def _load_task(path: Path, content: bytes) -> TaskModel:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             model = from_arrays({name: archive[name] for name in archive.files})
         model.predict_proba(["builds the look-ups now, not at the first article"])
     except Exception as err:
         raise ArtifactError(
-            f"{folder / entry.file} is no model of this version ({type(err).__name__}: {err}). Train the model again."
+            f"{path} is no model of this version ({type(err).__name__}: {err}). Train the model again."
         ) from err
     return model

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -32,9 +33,14 @@ SECRET_LIKE = re.compile(
 )
 
 
-def redact(text: str) -> str:
-    """The text with every secret in it replaced."""
-    return without(secret_values(), text)
+def redact(text: str, secrets: Sequence[str] | None = None) -> str:
+    """The text with every secret in it replaced.
+
+    Args:
+        text: What is to be written.
+        secrets: The environment's, for who redacts many texts at once; looked up unless given.
+    """
+    return without(secret_values() if secrets is None else secrets, text)
 
 
 def without(secrets: Sequence[str], text: str) -> str:
@@ -46,7 +52,7 @@ def without(secrets: Sequence[str], text: str) -> str:
 
 def secret_values() -> list[str]:
     """Values of the environment's secrets, longest first."""
-    named = [value.strip() for name, value in os.environ.items() if SECRET_NAME.search(name)]
+    named = [os.environ[name].strip() for name in os.environ if names_secret(name)]
     named += os.environ.get(SECRET_ADDRESSES, "").split()
     found = {value for value in named if len(value) >= SHORTEST_SECRET and value not in REDACTED}
     return sorted(found, key=len, reverse=True)
@@ -57,9 +63,14 @@ def holds_secret(value: Any) -> bool:
     return bool(redact_value(value) != value)
 
 
-def redact_value(value: Any) -> Any:
-    """JSON-like data with every secret in it replaced; what stands under `api_key`, `authorization`, ... goes whole."""
-    return _redact_value(secret_values(), value)
+def redact_value(value: Any, secrets: Sequence[str] | None = None) -> Any:
+    """JSON-like data with every secret in it replaced; what stands under `api_key`, `authorization`, ... goes whole.
+
+    Args:
+        value: What is to be written.
+        secrets: As `redact` takes them.
+    """
+    return _redact_value(secret_values() if secrets is None else secrets, value)
 
 
 def _redact_value(secrets: Sequence[str], value: Any) -> Any:
@@ -79,7 +90,13 @@ def _redact_value(secrets: Sequence[str], value: Any) -> Any:
 
 def is_secret(name: object, value: object) -> bool:
     """Whether a field holds a secret, by its name: `x-api-key` does, `max_tokens` does not."""
-    return isinstance(value, str) and isinstance(name, str) and bool(SECRET_NAME.search(name))
+    return isinstance(value, str) and isinstance(name, str) and names_secret(name)
+
+
+@lru_cache(maxsize=1024)
+def names_secret(name: str) -> bool:
+    """Whether a variable or field of this name holds a secret. The same few names come with every text."""
+    return bool(SECRET_NAME.search(name))
 
 
 class RedactingFilter(logging.Filter):

@@ -4,16 +4,20 @@ The official SDKs cost several times the processor time of this (docs/decisions/
 reference that the contract tests hold these requests and answers against.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.background import at_exit
+
+if TYPE_CHECKING:
+    import aiohttp  # is imported when it is used, because who only configures candidates can do without
 
 KEPT_OPEN_S = 30.0
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
@@ -82,9 +86,11 @@ class Transport:
         Raises:
             Unanswered: no connection, no answer in time, or one that is too long.
         """
+        import aiohttp
+
         limit = aiohttp.ClientTimeout(total=min(wait_s, self._timeouts.read_s), sock_connect=self._timeouts.connect_s)
         try:
-            async with self._open().request(
+            async with self.open().request(
                 method,
                 url,
                 headers=headers,
@@ -108,7 +114,10 @@ class Transport:
         if session := self._sessions.get(asyncio.get_running_loop()):
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def open(self) -> aiohttp.ClientSession:
+        """The pool, for the loop that this is called in; made when it is first needed."""
+        import aiohttp
+
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             at_exit(self.close)

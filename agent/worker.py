@@ -5,6 +5,7 @@ meant: a logged version's own, or the package of who started this. Speaks JSON l
 answers on what was standard output when it started. When the input ends, so does this process, whatever it is doing.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ Send = Callable[[dict[str, object]], None]
 
 def main(kind: str, what: str) -> None:
     """Load what answers, say so, then answer one request a line."""
+    gc.set_threshold(20_000)  # imports make much that stays; going through it again and again takes a tenth of a second
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one decides
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever libraries print must not stand between the answers

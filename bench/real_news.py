@@ -21,7 +21,8 @@ from agent.labels import LabelSet
 from agent.local_model import load_local_model
 from agent.settings import read_settings
 from agent.text_features import article_text
-from eval.labeled_set import LabeledArticle, LabeledSet, load_labeled_set
+from eval.labeled_articles import LabeledArticle
+from eval.labeled_set import LabeledSet, load_labeled_set
 from eval.statistics.intervals import wilson
 from training.config import TrainingConfig
 from training.train import train

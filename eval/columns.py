@@ -6,7 +6,7 @@ from typing import overload
 import numpy as np
 
 from agent.labels import TASKS, UNKNOWN, LabelSet, Task
-from eval.labeled_set import LabeledArticle
+from eval.labeled_articles import LabeledArticle
 from eval.outcomes import Answer, Bill, Floats, Prediction
 
 NOT_JUDGED = -1

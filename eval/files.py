@@ -9,7 +9,7 @@ import pandas as pd
 
 from agent.labels import TASKS, UNKNOWN
 from agent.prompt import visible
-from agent.redaction import redact, redact_value
+from agent.redaction import redact, redact_value, secret_values
 from eval.charts import draw_confusion, draw_curves
 from eval.metrics.scores import averages, label_scores
 from eval.outcomes import Prediction, TaskOutcome
@@ -55,17 +55,19 @@ def write_prediction_table(path: Path, predictions: Iterable[Prediction]) -> Non
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(redact_value(_table_row(prediction)) for prediction in predictions)
+        secrets = secret_values()
+        writer.writerows(redact_value(_table_row(prediction, secrets), secrets) for prediction in predictions)
 
 
 def write_records(path: Path, predictions: Iterable[Prediction], records: Iterable[object]) -> None:
     """A JSON list with title, gold labels and the whole answer of each article, a line each, without secrets."""
     with path.open("w", encoding="utf-8") as file:
         separator = "[\n"
+        secrets = secret_values()
         for prediction, record in zip(predictions, records, strict=True):
             row = prediction.row
             about = {"id": row.id, "title": row.title, "gold": {str(task): row.gold[task] for task in row.gold}}
-            file.write(separator + json.dumps(redact_value(about) | {"answer": record}, ensure_ascii=False))
+            file.write(separator + json.dumps(redact_value(about, secrets) | {"answer": record}, ensure_ascii=False))
             separator = ",\n"
         file.write("\n]\n")
 
@@ -76,12 +78,13 @@ def write_repeats(path: Path, passes: Sequence[Sequence[Prediction]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "stable", *names])
+        secrets = secret_values()
         others = [{prediction.row.id: prediction for prediction in once} for once in passes[1:]]
         for first in passes[0]:  # a pass lacks some where the budget was spent
             each = [first, *(once.get(first.row.id) for once in others)]
             labels = [[found.label(task) if found else None for found in each] for task in TASKS]
             stable = all(len(set(of_task)) == 1 for of_task in labels) if all(each) else None
-            writer.writerow([shown(first.row.id), stable, *(label for of_task in labels for label in of_task)])
+            writer.writerow([shown(first.row.id, secrets), stable, *(label for of_task in labels for label in of_task)])
 
 
 def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
@@ -108,9 +111,9 @@ def classification_report(outcomes: Sequence[TaskOutcome]) -> pd.DataFrame:
     return report.astype({"support": int})
 
 
-def shown(text: str) -> str:
+def shown(text: str, secrets: Sequence[str]) -> str:
     """Text of a stranger for a table: without secrets, invisible characters and formulas."""
-    return inert(visible(redact(text)))
+    return inert(visible(redact(text, secrets)))
 
 
 def inert(text: str) -> str:
@@ -118,11 +121,11 @@ def inert(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def _table_row(prediction: Prediction) -> dict[str, object]:
+def _table_row(prediction: Prediction, secrets: Sequence[str]) -> dict[str, object]:
     row, answer = prediction
     cells: dict[str, object] = {
-        "id": shown(row.id),
-        "title": shown(row.title),
+        "id": shown(row.id, secrets),
+        "title": shown(row.title, secrets),
         "article_hash": row.article.hash,
         "story_id": inert(row.story_id) if row.story_id else None,
     }

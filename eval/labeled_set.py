@@ -13,6 +13,7 @@ from agent.errors import DataError
 from agent.labels import TASKS, LabelSet, Task
 from agent.records import Article
 from agent.redaction import redact_value
+from eval.labeled_articles import LabeledArticle, PackedArticles
 from eval.rows import Row, read_rows
 
 ALIASES = {"category": "expected_category", "sentiment": "expected_sentiment"}
@@ -22,29 +23,11 @@ TEXTS = ("title", "content")
 SHOWN_CHARS = 60
 
 
-class LabeledArticle(NamedTuple):
-    """One article with its gold labels; a label is None where the whole set has none."""
-
-    id: str
-    title: str
-    content: str
-    gold: Mapping[Task, str]
-    story_id: str | None = None
-    """Articles about one story share it; they are not independent."""
-    published_at: str | None = None
-    hard: bool = False
-
-    @property
-    def article(self) -> Article:
-        """What a model is asked about. It is made each time, because it is larger than all the rest."""
-        return Article(id=self.id, title=self.title, content=self.content)
-
-
 class LabeledSet(NamedTuple):
     """A checked labelled set with at least one row."""
 
     path: Path
-    rows: tuple[LabeledArticle, ...]
+    rows: Sequence[LabeledArticle]
     digest: str
     """sha256 of ids, texts and gold labels, whatever the row order and file format."""
 
@@ -76,11 +59,10 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
         raise DataError(
             f"{path} has neither 'category' nor 'sentiment'. Add labels, or map columns with --map category=COLUMN."
         )
-    golds: dict[tuple[str, ...], Mapping[Task, str]] = {}  # one for all rows with the same labels: rows are many
     places: dict[str, str] = {}
-    rows = []
+    rows = PackedArticles()
     for source in rows_of(path, mapping):
-        row = _parse_row(path, source, present, labels.by_task, golds)
+        row = _parse_row(path, source, present, labels.by_task)
         if row.id in places:
             raise DataError(
                 f"{path}: {source.place}: field 'id' has the value {_shown(row.id)}, "
@@ -88,7 +70,7 @@ def load_labeled_set(path: Path, labels: LabelSet, columns: Mapping[str, str] | 
             )
         places[row.id] = source.place
         rows.append(row)
-    return LabeledSet(path, tuple(rows), fingerprint(rows))
+    return LabeledSet(path, rows, fingerprint(rows))
 
 
 def rows_of(path: Path, mapping: Mapping[str, str]) -> Iterator[Row]:
@@ -163,7 +145,6 @@ def _parse_row(
     row: Row,
     present: Sequence[str],
     allowed: Mapping[Task, tuple[str, ...]],
-    golds: dict[tuple[str, ...], Mapping[Task, str]],
 ) -> LabeledArticle:
     for field in ("id", *present):
         if field not in row.values and field not in ("story_id", "published_at", "hard"):
@@ -185,9 +166,8 @@ def _parse_row(
     story, published = (
         str(row.values[field]) if field in row.values else None for field in ("story_id", "published_at")
     )
-    shared = golds.setdefault(tuple(gold.values()), gold)
     hard = row.values.get("hard") in (True, "true", "True", "1", 1)
-    return LabeledArticle(str(article.id), article.title, article.content, shared, story, published, hard)
+    return LabeledArticle(str(article.id), article.title, article.content, gold, story, published, hard)
 
 
 def _text(path: Path, row: Row, field: str) -> str:

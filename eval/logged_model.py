@@ -1,12 +1,10 @@
 """Logs the agent as code: the `agent` package, its configuration and, for the local track, the trained model."""
 
-import ctypes
-import gc
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from agent.fingerprint import PACKAGE, code_hash
 from agent.local_model import model_files
 from agent.providers.databricks import GATEWAY_MODELS
 from agent.responses_agent import LOCAL_MODEL, NewsClassifierAgent
+from eval.memory import sort_out_garbage
 from eval.prompts import prompt_uri
 from eval.targets import CODE_HASH
 
@@ -64,17 +63,10 @@ def log_agent(config: AgentConfig) -> ModelInfo:
             resources=databricks_resources(config),
             metadata={CODE_HASH: code_hash(package)},
         )
-        give_back_memory()
+        if NewsClassifierAgent.loaded:  # MLflow holds on to what it tried
+            NewsClassifierAgent.loaded.classifier.release()
+        sort_out_garbage()
         return logged
-
-
-def give_back_memory() -> None:
-    """Free the model that MLflow loaded to try it and holds on to; to the machine too, where the C library can."""
-    if NewsClassifierAgent.loaded:
-        NewsClassifierAgent.loaded.classifier.release()
-    gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

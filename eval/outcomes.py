@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from agent.labels import UNKNOWN, LabelSet, Task
 from agent.records import ArticleError, Call, Classification
-from eval.labeled_set import LabeledArticle, LabeledSet
+from eval.labeled_articles import LabeledArticle
+from eval.labeled_set import LabeledSet
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -145,10 +146,11 @@ def _task_outcome(task: Task, names: tuple[str, ...], predictions: Sequence[Pred
         if row is None:
             return TaskOutcome(task, names, gold, predicted, None, stories)
         table[place] = row
-    return TaskOutcome(task, names, gold, predicted, table / table.sum(axis=1, keepdims=True), stories)
+    table /= table.sum(axis=1, keepdims=True)
+    return TaskOutcome(task, names, gold, predicted, table, stories)
 
 
-def story_numbers(predictions: Sequence[Prediction]) -> Integers | None:
+def story_numbers(predictions: Iterable[Prediction]) -> Integers | None:
     """Number of the story of each article; one without a story is its own. None where no row has one."""
     names = [prediction.row.story_id for prediction in predictions]
     if not any(names):

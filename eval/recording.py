@@ -19,6 +19,7 @@ from eval.columns import Predictions
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
+from eval.memory import give_back_memory
 from eval.metrics import answers, flatten
 from eval.prompts import register_prompt
 from eval.results import Measured, Origin, measure, paid, write_results
@@ -55,6 +56,7 @@ def put_on_record(
         version = {VERSION_TAG: target.model_uri} if target.model_uri else {}
         tracker.log(lambda: log_what_runs(config, target.code_hash, dataset, {**request.tags, **version}))
         model_uri = target.model_uri or tracker.log(lambda: log_agent(config).model_uri)
+        mlflow.models.list_evaluators()  # type: ignore[no-untyped-call]  # imports them while answers are awaited
         measured = measure(config, dataset, answers_of(asking, tracker))
         tracker.log(lambda: log_figures(measured))
         partial = f"the budget was spent with {asking.unasked:,} articles to go" if asking.unasked else None
@@ -81,6 +83,7 @@ def answers_of(asking: Asking, tracker: Tracker) -> list[Predictions]:
 def log_figures(measured: Measured) -> None:
     """Log all figures, and those of MLflow's own evaluation."""
     mlflow.log_metrics(measured.metrics)
+    give_back_memory()
     log_mlflow_figures(measured.outcomes)
 
 

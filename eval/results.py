@@ -78,7 +78,7 @@ def write_results(folder: Path, measured: Measured, spool: Spool, origin: Origin
     """
     config, passes = measured.config, measured.passes
     version = config.prompt.version if config.prompt else None  # registered while the answers came
-    records = ({**answer, "prompt_version": version} for answer in spool.read(sorted(spool)))
+    records = ({**answer, "prompt_version": version} for answer in spool.read(spool))
     write_files(folder, measured.outcomes, passes[0], records)
     if len(passes) > 1 and passes[1]:
         write_repeats(folder / "repeats.csv", passes)

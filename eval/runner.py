@@ -1,9 +1,12 @@
 """Evaluates one target on a labelled set: asks, measures, and puts everything on record."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.budget import Budget, check_priced
 from agent.config import AgentConfig
@@ -12,14 +15,15 @@ from agent.fingerprint import config_hash
 from agent.journal import Asked, Journal
 from agent.providers import Pace
 from agent.slots import Slots
-from eval.asking import Asking
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet
-from eval.outcomes import Prediction
 from eval.progress import Watch, nobody
 from eval.spool import Spool
 from eval.store import local_store_checked
 from eval.targets import Target
+
+if TYPE_CHECKING:
+    from eval.outcomes import Prediction
 
 JOURNAL_FILE = Path("journal.db")
 
@@ -68,6 +72,8 @@ def evaluate(
     local_store_checked()
     with ExitStack() as ended:
         target = ended.enter_context(opened(candidate))
+        from eval.asking import Asking  # and NumPy, while the process that asks is started
+
         check_labels(target.config, dataset)
         spool = ended.enter_context(Spool())
         pace = pace_of(target, ended, concurrency, journal, budget)
@@ -93,6 +99,8 @@ def predict(
     """Ask about every article and log nothing. Raises as `evaluate` does."""
     with ExitStack() as ended:
         target = ended.enter_context(opened(config))
+        from eval.asking import Asking  # as above
+
         asking = Asking(target, dataset, pace_of(target, ended, concurrency, journal, None), watch=watch)
         [predictions] = asking.wait()
         if asking.unasked:
@@ -100,7 +108,7 @@ def predict(
         return predictions
 
 
-def opened(candidate: AgentConfig | str) -> "closing[Target]":
+def opened(candidate: AgentConfig | str) -> closing[Target]:
     """The target that is meant; closed on leaving."""
     return closing(Target.of_version(candidate) if isinstance(candidate, str) else Target.of(candidate))
 

@@ -1,6 +1,7 @@
 """What is evaluated: a candidate with the code that stands here, or a logged version with its own."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -12,12 +13,19 @@ from agent.isolation import IsolatedCandidate, IsolatedModel
 from agent.providers import Pace
 from agent.records import Article, Classification
 from agent.settings import parse_settings, read_yaml
+from eval.memory import give_back_memory
 from eval.store import open_store
 
 URI_SCHEMES = ("models:/", "runs:/")
 ENTRY = "model.py"
 CODE_HASH = "code_hash"
 """In the metadata of a logged model: sha256 of the `agent` package that was logged with it."""
+
+
+def released(classifier: Classifier) -> None:
+    """Free a model that computes; figures and pictures need the memory."""
+    classifier.release()
+    give_back_memory()
 
 
 def runs_what_is_packed(model: IsolatedModel) -> bool:
@@ -57,7 +65,7 @@ class Target(NamedTuple):
         classifier = Classifier(config)
         classifier.open()
         if config.prompt is None:
-            return cls(config, code_hash(), None, classifier.classify, lambda: None, classifier.release)
+            return cls(config, code_hash(), None, classifier.classify, lambda: None, partial(released, classifier))
         process = IsolatedCandidate(config)
         return cls(config, code_hash(), None, process.classify_at, process.stop, process.close)
 

@@ -107,7 +107,8 @@ def git_commit() -> str | None:
 
 def log_dataset(dataset: LabeledSet, context: str) -> None:
     """Log a labelled set as the run's input, with its digest in a parameter as well."""
-    frame = pd.DataFrame([{"id": row.id, **row.gold} for row in dataset.rows])
+    labels = {str(task): [row.gold[task] for row in dataset.rows] for task in dataset.tasks}
+    frame = pd.DataFrame({"id": [row.id for row in dataset.rows]} | labels)
     source = from_pandas(frame, source=str(dataset.path), name=dataset.path.stem, digest=dataset.digest[:DIGEST_CHARS])
     mlflow.log_input(source, context=context)
 
@@ -122,7 +123,8 @@ def log_mlflow_figures(outcomes: Sequence[TaskOutcome]) -> None:
             continue
         names = [*outcome.labels, UNKNOWN]
         frame = pd.DataFrame(
-            {"gold": [names[i] for i in outcome.gold], "predicted": [names[i] for i in outcome.predicted]}
+            {"gold": [names[i] for i in outcome.gold], "predicted": [names[i] for i in outcome.predicted]},
+            dtype=object,  # MLflow would make objects of texts anyway, beside them
         )
         mlflow.models.evaluate(  # type: ignore[no-untyped-call]
             data=frame,

@@ -21,7 +21,8 @@ from registry.ledger import Ledger
 from registry.measurements import Remeasure
 from registry.options import approval_option, evidence_options
 from registry.proposal import Proposal
-from registry.register import Approval, Registration, register
+from registry.register import Approval, register
+from registry.registrar import Registration
 from registry.render import (
     history_json,
     history_table,

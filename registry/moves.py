@@ -1,5 +1,6 @@
 """Moves of aliases: the decision is written first, then carried out, by whoever comes by if its author does not."""
 
+import getpass
 import threading
 import time
 import uuid
@@ -182,3 +183,11 @@ def _carry_out(registry: Registry, history: History, entry: Entry, *, is_own: bo
 
 def _existing(registry: Registry, aliases: Mapping[str, str]) -> dict[str, str]:
     return {alias: number for alias, number in aliases.items() if registry.exists(number)}
+
+
+def user() -> str:
+    """Who runs this command, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -10,9 +10,9 @@ from eval.store import open_store
 from registry.commands import said_yes
 from registry.gates.config import GatesConfig
 from registry.measurements import Remeasure
+from registry.moves import user
 from registry.options import evidence_options
 from registry.promotion import Consent, Promoter, Refused, Review
-from registry.register import user
 from registry.review_page import approval_lines, moved_lines, review_json, review_steps
 from registry.tag_approval import approved_by_tag, request_approval
 

@@ -9,6 +9,9 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EX
 from agent.errors import DataError, RegistryError
 from registry.unity_catalog import is_unity_catalog, refusal_explained
 
+SAID_CHARS = 500
+"""Of what a store says; some databases recite the whole statement, and what to do would be lost behind it."""
+
 
 @contextmanager
 def explained(action: str, model: str | None = None) -> Iterator[None]:
@@ -26,8 +29,8 @@ def explained(action: str, model: str | None = None) -> Iterator[None]:
         if model and getattr(err, "error_code", None) == ErrorCode.Name(PERMISSION_DENIED) and is_unity_catalog():
             raise RegistryError(f"Could not {action}: {refusal_explained(model, err)}") from err
         raise RegistryError(
-            f"Could not {action}: {str(err).rstrip('.')}. Check MLFLOW_REGISTRY_URI and your permissions; then run "
-            "the command again."
+            f"Could not {action}: {str(err)[:SAID_CHARS].rstrip('.')}. Check MLFLOW_REGISTRY_URI and your permissions; "
+            "then run the command again."
         ) from err
 
 

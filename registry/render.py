@@ -5,7 +5,7 @@ from rich.table import Table
 
 from registry.history import History
 from registry.moves import strays
-from registry.register import Registration
+from registry.registrar import Registration
 from registry.versions import CHALLENGER, CHAMPION, Snapshot, Version
 
 

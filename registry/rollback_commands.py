@@ -7,9 +7,8 @@ from mlflow.tracking import MlflowClient
 
 from eval.console import err, json_option, out, print_json
 from registry.commands import opened, said_yes
-from registry.moves import finish
+from registry.moves import finish, user
 from registry.promotion import Consent, Refused
-from registry.register import user
 from registry.rollback import rollback, rollback_target
 
 

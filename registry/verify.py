@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 from agent.champion import registered_model_name
 from agent.errors import RegistryError
 from registry.card import is_current_card, write_cards
-from registry.evidence import load_evidence
+from registry.evidence import Measurement, load_evidence
 from registry.history import History
 from registry.ledger import Ledger
 from registry.moves import finish, restore, strays
@@ -100,11 +100,21 @@ def version_findings(version: Version, history: History) -> Iterator[Finding]:
         yield Finding(f"version {version.number} names evidence {digest}, the history {kept}", f"set the tag to {kept}")
     if kept is None or version.run_id is None:
         return
-    try:
-        measured = load_evidence(version.run_id, kept).candidate
-    except RegistryError as err:
-        yield Finding(f"version {version.number}: {err}", "evaluate and register the candidate anew")
+    read: dict[str, Measurement] = {}
+    for name in dict.fromkeys(entry.evidence for entry in entries if entry.evidence):
+        try:
+            read[name] = load_evidence(version.run_id, name).candidate
+        except RegistryError as err:
+            yield Finding(f"version {version.number}: {err}", "evaluate and register the candidate anew")
+    if (measured := read.get(kept)) is None:
         return
+    yield from tag_findings(version, measured)
+    if version.aliases and not is_current_card(version, history):
+        yield Finding(f"the card of version {version.number} is not up to date", REPAIR)
+
+
+def tag_findings(version: Version, measured: Measurement) -> Iterator[Finding]:
+    """Tags that are not what was measured."""
     expected = {tag: repr(measured.metrics[name]) for tag, name in MEASURED_TAGS.items() if name in measured.metrics}
     expected |= {"dataset_digest": measured.dataset.digest, "candidate_hash": measured.candidate.hash}
     for tag, value in expected.items():
@@ -113,5 +123,3 @@ def version_findings(version: Version, history: History) -> Iterator[Finding]:
             yield Finding(
                 f"version {version.number} has the tag {tag}={said!r}, its evidence {value!r}", f"set it to {value}"
             )
-    if version.aliases and not is_current_card(version, history):
-        yield Finding(f"the card of version {version.number} is not up to date", REPAIR)

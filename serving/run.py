@@ -20,7 +20,8 @@ from eval.store import open_store
 from registry.commands import ask, exit_code
 from registry.gates.config import GatesConfig
 from registry.options import approval_option, gates_option
-from registry.register import Registration, register
+from registry.register import register
+from registry.registrar import Registration
 from registry.remeasuring import remeasuring
 from registry.render import registration_json, registration_lines
 from registry.versions import CHALLENGER

@@ -18,7 +18,7 @@ from eval.render import with_interval
 from eval.runnable import runnable_candidates
 from eval.secret_scope import use_secrets
 from registry.commands import exit_code
-from registry.register import Registration
+from registry.registrar import Registration
 
 Several = Literal["both", "all"]
 

@@ -143,6 +143,7 @@ class LLMProvider(ABC):
     async def _classify_all(
         self, articles: Sequence[Article], pace: Pace, hand_over: Callable[[tuple[int, Classification]], None]
     ) -> None:
+        self._transport.open()  # now, because that takes a tenth of a second, which is no part of a call
         slots = pace.slots or Slots(pace.concurrency)
         begun = asyncio.Semaphore(pace.concurrency * BEGUN_PER_SLOT)
         desk = Desk(slots, pace.patient, pace.journal, pace.repeat, pace.budget, {})

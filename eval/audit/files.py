@@ -11,7 +11,8 @@ from agent.labels import TASKS, LabelSet
 from agent.redaction import redact, redact_value
 from eval.audit.audit import Suspect
 from eval.files import inert
-from eval.labeled_set import LabeledArticle, LabeledSet
+from eval.labeled_articles import LabeledArticle
+from eval.labeled_set import LabeledSet
 from eval.plain_text import printable
 from eval.rows import read_rows
 

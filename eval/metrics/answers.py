@@ -12,13 +12,12 @@ from eval.statistics.intervals import share_interval
 
 def measure(predictions: Sequence[Prediction]) -> Mapping[str, Figure]:
     """`articles`, `answered`, `failed` (those with an error), `unknown_rate`, `error_rate`."""
-    answers = [prediction.answer for prediction in predictions]
-    failed = np.array([answer.error is not None for answer in answers])
-    unknown = np.array([UNKNOWN in (answer.category, answer.sentiment) for answer in answers])
+    failed = np.array([answer.error is not None for _, answer in predictions])
+    unknown = np.array([UNKNOWN in (answer.category, answer.sentiment) for _, answer in predictions])
     stories = story_numbers(predictions)
     return {
-        "articles": Figure(len(answers)),
-        "answered": Figure(len(answers) - int(failed.sum())),
+        "articles": Figure(len(failed)),
+        "answered": Figure(len(failed) - int(failed.sum())),
         "failed": Figure(int(failed.sum())),
         "unknown_rate": Figure(float(unknown.mean()), share_interval(unknown, stories)),
         "error_rate": Figure(float(failed.mean()), share_interval(failed, stories)),

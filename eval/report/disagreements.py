@@ -50,11 +50,12 @@ class Disagreements(NamedTuple):
 
 def disagreements(predictions: Sequence[Prediction], config: AgentConfig) -> Disagreements:
     """How many answered articles have a wrong label, and the worst of them."""
-    wrong = [prediction for prediction in predictions if misses(prediction, config)]
+    total = sum(bool(misses(prediction, config)) for prediction in predictions)
+    wrong = (prediction for prediction in predictions if misses(prediction, config))
     first = heapq.nlargest(MOST_DISAGREEMENTS, wrong, key=lambda prediction: severity(misses(prediction, config)))
     worst = tuple(Disagreement(prediction, misses(prediction, config)) for prediction in first)
     confident = any(miss.confidence is not None for found in worst for miss in found.misses)
-    return Disagreements(len(wrong), worst, confident)
+    return Disagreements(total, worst, confident)
 
 
 def reasons(predictions: Sequence[Prediction]) -> Iterable[Reason]:

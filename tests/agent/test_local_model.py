@@ -2,6 +2,7 @@ import io
 import json
 import pickle
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,17 @@ def test_a_model_loads_with_its_hash(local_model: Path) -> None:
     assert model.hash == file_sha256(local_model / MANIFEST)
     assert set(model.tasks) == {"category", "sentiment"}
     assert len(model.tasks["category"].labels) == 8
+
+
+def test_a_model_is_held_once_and_its_files_are_checked_each_time(local_model: Path, folder: Path) -> None:
+    model = load_local_model(local_model)
+    assert load_local_model(folder) is model
+    category_file(folder).write_bytes(b"changed")
+    with pytest.raises(ArtifactError, match="manifest says"):
+        load_local_model(folder)
+    held = weakref.ref(model)
+    del model
+    assert held() is None
 
 
 def test_a_changed_byte_is_refused(folder: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from agent.labels import UNKNOWN, LabelSet
 from agent.records import ArticleError
 from eval.columns import Predictions
-from eval.labeled_set import LabeledArticle
+from eval.labeled_articles import LabeledArticle
 from eval.outcomes import Answer, Bill, Prediction
 
 CATEGORIES = ("Politics", "Sports", "Health")

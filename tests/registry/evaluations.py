@@ -92,7 +92,8 @@ def log_model(run_id: str) -> str:
     folder = Path("model-files") / model.model_id
     folder.mkdir(parents=True)
     (folder / "MLmodel").write_text(f"run_id: {run_id}\nflavors: {{}}\nmodel_uuid: {model.model_id}\n{SIGNATURE}")
-    (folder / "config.yaml").write_text("prompt: Which category?\n")
+    (folder / "config.yaml").write_text("prompt: prompt.txt\n")
+    (folder / "prompt.txt").write_text("Which category?\n")
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")
     return f"models:/{model.model_id}"

@@ -2,10 +2,12 @@
 
 import functools
 import os
+import re
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,6 +21,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 Call = Callable[[], Any]
 Happens = Callable[[str, Call], Any]
 CHILD_S = 120
+RANDOM = re.compile(r"[0-9a-f]{8,64}|\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z?")
+"""Ids, hashes and times, by which two stores differ in which the same was done."""
 
 
 @contextmanager
@@ -67,24 +71,38 @@ def at(place: int, happens: Happens) -> Happens:
     return lambda name, call: happens(name, call) if next(seen) == place else call()
 
 
-def killed_at(place: int, command: Call) -> None:
-    """Run a command in a process that is killed before one of its calls, counted from 0, or after the last one.
+def forked(command: Call) -> int:
+    """A process that runs a command and ends with 0, or 1 if it fails; its id.
 
-    The child is forked: it shares no connection with this process, whose connections are closed before.
+    It shares no connection with this process, whose connections are closed before.
     """
     close_connections()
-    child = os.fork()
-    if child == 0:
+    if child := os.fork():
+        return child
+    try:
         signal.alarm(CHILD_S)
-        try:
-            with intercepted(at(place, lambda name, call: os.kill(os.getpid(), signal.SIGKILL))):
-                command()
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
+        command()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def killed_at(place: int, command: Call) -> None:
+    """Run a command in a process that is killed before one of its calls, counted from 0, or after the last one."""
+
+    def killed() -> None:
+        with intercepted(at(place, lambda name, call: die())):
+            command()
+        die()
+
+    _, status = os.waitpid(forked(killed), 0)
     assert os.WIFSIGNALED(status), f"the command failed by itself before call {place}"
     assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def die() -> None:
+    """End this process as a power cut does."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def close_connections() -> None:
@@ -111,3 +129,11 @@ class SavedStore:
             if path.is_file() and path not in self._files:
                 path.unlink()
         (self._folder / "mlflow.db").write_bytes(self._database)
+
+
+def what_stands(folder: Path) -> str:
+    """Everything that the store of a folder holds, without what is random."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        rows = sorted(RANDOM.sub("#", line) for line in connection.iterdump())
+    files = sorted(RANDOM.sub("#", str(path)) for path in folder.rglob("evidence/*"))
+    return "\n".join([*rows, *files])

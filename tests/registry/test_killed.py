@@ -1,9 +1,7 @@
 """A process that is killed at any call of the store leaves a champion, and the next command finishes what it began."""
 
-import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
@@ -12,12 +10,10 @@ from registry.promotion import Consent, Promoter, Refused
 from registry.rollback import rollback
 from registry.verify import repair, verify
 from tests.registry.evaluations import log_evaluation, unexpected
-from tests.registry.interference import SavedStore, calls_of, killed_at
+from tests.registry.interference import SavedStore, calls_of, killed_at, what_stands
 from tests.registry.test_register import GATES, aliases, history, register
 
 ANN = Consent("Ann", "hash", "looks right")
-RANDOM = re.compile(r"[0-9a-f]{8,64}|\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z?")
-"""Ids, hashes and times, by which two stores differ in which the same was done."""
 
 
 def promote() -> None:
@@ -68,14 +64,6 @@ def survive(folder: Path, command: Callable[[], object], *finishers: Callable[[]
             outcomes.append(aliases())
     assert len(seen) > sum(name in ("log_param", "set_registered_model_alias") for name in calls)
     return outcomes
-
-
-def what_stands(folder: Path) -> str:
-    """Everything that the store holds, without what is random."""
-    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
-        rows = sorted(RANDOM.sub("#", line) for line in connection.iterdump())
-    files = sorted(RANDOM.sub("#", str(path)) for path in folder.rglob("evidence/*"))
-    return "\n".join([*rows, *files])
 
 
 def test_a_first_registration(store: MlflowClient, workspace: Path) -> None:

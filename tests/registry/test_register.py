@@ -12,8 +12,9 @@ from eval.runs import whole_evaluation
 from registry.gates.config import GatesConfig
 from registry.history import History
 from registry.ledger import Ledger
-from registry.register import Approval, Approver, Registration
+from registry.register import Approval, Approver
 from registry.register import register as register_candidate
+from registry.registrar import Registration
 from registry.versions import REGISTERED_AS_TAG, Registry, Snapshot
 from tests.conftest import ROOT
 from tests.registry.evaluations import log_evaluation, unexpected

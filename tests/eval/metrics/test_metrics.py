@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from agent.labels import UNKNOWN, Label, LabelSet
 from agent.records import ArticleError, Call, Classification
-from eval.labeled_set import LabeledArticle
+from eval.labeled_articles import LabeledArticle
 from eval.metrics import TASK_METRICS, all_figures, flatten
 from eval.metrics.judged import Judged
 from eval.outcomes import Answer, Prediction, TaskOutcome, joint_outcome

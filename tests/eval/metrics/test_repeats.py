@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.errors import EvaluationError
 from eval.files import write_repeats
-from eval.labeled_set import LabeledArticle
+from eval.labeled_articles import LabeledArticle
 from eval.metrics import flatten
 from eval.metrics.repeats import repeat_figures
 from eval.outcomes import Answer, Bill, Prediction

@@ -25,7 +25,8 @@ from agent.config import AgentConfig
 from agent.labels import TASKS, UNKNOWN
 from agent.records import ArticleError, Call, Classification
 from eval.evaluation import CandidateRecord, DatasetRecord, EvaluationRecord
-from eval.labeled_set import LabeledArticle, LabeledSet
+from eval.labeled_articles import LabeledArticle
+from eval.labeled_set import LabeledSet
 from eval.metrics import all_figures, flatten
 from eval.outcomes import Answer, Prediction, task_outcomes
 from eval.report import NamedComparison, Report, write_report
