@@ -12,13 +12,13 @@ from mlflow.tracking import MlflowClient
 from requests.exceptions import ReadTimeout
 
 from agent.errors import NewsClassifierError, RegistryError
-from registry.promotion import Refused
+from registry.promotion import Promoter, Refused
 from registry.rollback import rollback
 from registry.verify import verify
-from tests.registry.evaluations import log_evaluation
+from tests.registry.evaluations import log_evaluation, unexpected
 from tests.registry.interference import Call, SavedStore, at, calls_of, intercepted, what_stands
-from tests.registry.test_killed import ANN, mend, promote, promote_or_be_refused, roll_back
-from tests.registry.test_register import aliases, history, register
+from tests.registry.test_killed import ANN, mend, promote, promote_as, promote_or_be_refused, roll_back
+from tests.registry.test_register import GATES, aliases, history, register
 
 ADVICE = ("Check ", "news-classifier registry", "Run the command again", "register anew")
 READS = ("get_", "search_", "list_", "download_")
@@ -109,7 +109,8 @@ def test_a_challenger_that_displaces_one(store: MlflowClient, workspace: Path) -
 def test_a_promotion(store: MlflowClient, workspace: Path) -> None:
     register(log_evaluation(0.91))
     register(log_evaluation(0.96))
-    endure(workspace, promote, promote_or_be_refused)
+    review = Promoter(MlflowClient(), GATES, unexpected).review()
+    endure(workspace, lambda: promote_as(review), promote_or_be_refused)
 
 
 def test_a_rollback(store: MlflowClient, workspace: Path) -> None:
