@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from agent.errors import RegistryError
 from registry.history import Entry, History, Outcome, chain_problems, written
@@ -72,8 +72,14 @@ class Ledger:
             Overtaken: the epoch was won by somebody else.
             RegistryError: it could not be written, or nobody knows whether it was.
         """
+        text = written(entry)
+        if len(text) > VALUE_CHARS:  # MLflow would cut it off, and the history could never be read again
+            raise RegistryError(
+                f"This decision would take {len(text):,} characters, {VALUE_CHARS:,} are allowed. Give a shorter name "
+                "or reason. Nothing was changed."
+            )
         try:
-            self._write(f"{EPOCH}{entry.epoch:06}", entry)
+            self._write(f"{EPOCH}{entry.epoch:06}", text)
             won = next((one for one in self.read().entries if one.epoch == entry.epoch), None)
         except RegistryError as err:
             raise RegistryError(
@@ -84,16 +90,10 @@ class Ledger:
 
     def settle(self, entry: Entry, outcome: Outcome) -> None:
         """Write what became of an entry; whoever says it first is right. Raises RegistryError."""
-        self._write(f"{OUTCOME}{entry.epoch:06}", outcome)
+        self._write(f"{OUTCOME}{entry.epoch:06}", written(outcome))
 
-    def _write(self, key: str, value: BaseModel) -> None:
+    def _write(self, key: str, text: str) -> None:
         """Write a parameter, unless it is there already: what stands there counts, whoever wrote it."""
-        text = written(value)
-        if len(text) > VALUE_CHARS:  # MLflow would cut it off, and the history could never be read again
-            raise RegistryError(
-                f"{key!r} of the history of {self._model!r} would have {len(text):,} characters, {VALUE_CHARS:,} are "
-                "allowed. Give a shorter name or reason."
-            )
         with explained(f"write {key!r} into the history of {self._model!r}"):
             run_id = self._run_id or self._find_run() or self._create_run()
             self._run_id = run_id

@@ -1,6 +1,7 @@
 """Moves of aliases: the decision is written first, then carried out, by whoever comes by if its author does not."""
 
 import getpass
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
 
 LOOK_AGAIN_S = 1.0
+TURNS = threading.Lock()
+"""Threads that promote or roll back take turns, so that those who come too late hear it before the long work."""
 
 
 class Decision(NamedTuple):

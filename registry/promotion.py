@@ -1,7 +1,6 @@
 """Promotion: what would be approved, shown and named by a hash; and the move, if nothing has changed since."""
 
 import hashlib
-import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,12 +17,9 @@ from registry.gates.verdict import Verdict
 from registry.history import Action, Entry, History, How
 from registry.ledger import Ledger
 from registry.measurements import Remeasure, Rival, case_of, gates_of, gather, on_the_same_rows
-from registry.moves import Decision, decide, finish, settled
+from registry.moves import TURNS, Decision, decide, finish, settled
 from registry.refusals import explained
 from registry.versions import CHALLENGER, CHAMPION, DEFEATED, EVIDENCE_TAG, Registry, Snapshot, Version
-
-_TURNS = threading.Lock()
-"""Threads that promote take turns, so that those who come too late hear it before the review, which takes long."""
 
 
 class Refused(RegistryError):
@@ -130,7 +126,7 @@ class Promoter:
             Overtaken: somebody else decided first.
             RegistryError: a store refused. The message says whether the decision stands.
         """
-        with _TURNS:
+        with TURNS:
             history, snapshot = settled(self._registry, self._ledger)
             not_overtaken(reviewed, history)
             now = self._review(history, snapshot)

@@ -5,7 +5,7 @@ from mlflow.tracking import MlflowClient
 from agent.champion import registered_model_name
 from registry.history import Entry, History
 from registry.ledger import Ledger
-from registry.moves import Decision, decide, finish
+from registry.moves import TURNS, Decision, decide, finish
 from registry.promotion import Consent, Refused
 from registry.versions import CHAMPION, DEFEATED, Registry, Snapshot
 
@@ -62,12 +62,13 @@ def rollback(client: MlflowClient, consent: Consent, to: str | None = None) -> E
     """
     name = registered_model_name()
     registry, ledger = Registry(name, client), Ledger(name, client)
-    history = finished(registry, ledger)
-    snapshot = registry.snapshot()
-    target = rollback_target(snapshot, history, to)
-    replaced = snapshot.aliases.get(CHAMPION)
-    rest = {alias: number for alias, number in snapshot.aliases.items() if number != target}
-    defeated = {DEFEATED: replaced} if replaced and replaced != target else {}
-    after = {**rest, **defeated, CHAMPION: target}
-    decision = Decision("rollback", target, consent.by, consent.how, consent.reason, after)
-    return decide(registry, ledger, history, snapshot.aliases, decision)
+    with TURNS:
+        history = finished(registry, ledger)
+        snapshot = registry.snapshot()
+        target = rollback_target(snapshot, history, to)
+        replaced = snapshot.aliases.get(CHAMPION)
+        rest = {alias: number for alias, number in snapshot.aliases.items() if number != target}
+        defeated = {DEFEATED: replaced} if replaced and replaced != target else {}
+        after = {**rest, **defeated, CHAMPION: target}
+        decision = Decision("rollback", target, consent.by, consent.how, consent.reason, after)
+        return decide(registry, ledger, history, snapshot.aliases, decision)

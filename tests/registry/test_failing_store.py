@@ -12,13 +12,13 @@ from mlflow.tracking import MlflowClient
 from requests.exceptions import ReadTimeout
 
 from agent.errors import NewsClassifierError, RegistryError
-from registry.promotion import Refused
+from registry.promotion import Promoter, Refused
 from registry.rollback import rollback
 from registry.verify import verify
-from tests.registry.evaluations import log_evaluation
+from tests.registry.evaluations import log_evaluation, unexpected
 from tests.registry.interference import Call, SavedStore, at, calls_of, intercepted, what_stands
-from tests.registry.test_killed import ANN, mend, promote, promote_or_be_refused, roll_back
-from tests.registry.test_register import aliases, history, register
+from tests.registry.test_killed import ANN, mend, promote, promote_as, promote_or_be_refused, roll_back
+from tests.registry.test_register import GATES, aliases, history, register
 
 ADVICE = ("Check ", "news-classifier registry", "Run the command again", "register anew")
 READS = ("get_", "search_", "list_", "download_")
@@ -50,12 +50,15 @@ FAILURES = (stumble, time_out, deny, obey_and_time_out, obey_and_stumble)
 
 
 def endure(folder: Path, command: Callable[[], object], again: Callable[[], object]) -> None:
-    """Let the store fail at each call of a command, the calls that write in every way; then give the command again."""
+    """Let the store fail at each call of a command, and give the command again.
+
+    The calls that write fail in every way, those that read in the first and the second by turns.
+    """
     start, saved = aliases(), SavedStore(folder)
     calls = calls_of(command)
     end, seen = aliases(), set()
     for place, name in enumerate(calls):
-        for failure in (stumble, time_out) if name.startswith(READS) else FAILURES:
+        for failure in FAILURES[place % 2 :: 5] if name.startswith(READS) else FAILURES:
             saved.restore()
             where = f"{failure.__name__} at call {place} of {calls}"
             error = None
@@ -106,7 +109,8 @@ def test_a_challenger_that_displaces_one(store: MlflowClient, workspace: Path) -
 def test_a_promotion(store: MlflowClient, workspace: Path) -> None:
     register(log_evaluation(0.91))
     register(log_evaluation(0.96))
-    endure(workspace, promote, promote_or_be_refused)
+    review = Promoter(MlflowClient(), GATES, unexpected).review()
+    endure(workspace, lambda: promote_as(review), promote_or_be_refused)
 
 
 def test_a_rollback(store: MlflowClient, workspace: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from registry.promotion import Consent, Promoter, Refused
+from registry.promotion import Consent, Promoter, Refused, Review
 from registry.rollback import rollback
 from registry.verify import repair, verify
 from tests.registry.evaluations import log_evaluation, unexpected
@@ -17,8 +17,11 @@ ANN = Consent("Ann", "hash", "looks right")
 
 
 def promote() -> None:
-    promoter = Promoter(MlflowClient(), GATES, unexpected)
-    promoter.promote(promoter.review(), ANN)
+    promote_as(Promoter(MlflowClient(), GATES, unexpected).review())
+
+
+def promote_as(review: Review) -> None:
+    Promoter(MlflowClient(), GATES, unexpected).promote(review, ANN)
 
 
 def promote_or_be_refused() -> None:
@@ -99,7 +102,8 @@ def test_a_duplicate_that_is_counted(store: MlflowClient, workspace: Path) -> No
 def test_a_promotion(store: MlflowClient, workspace: Path) -> None:
     register(log_evaluation(0.91))
     register(log_evaluation(0.96))
-    outcomes = survive(workspace, promote, mend, promote_or_be_refused)
+    review = Promoter(MlflowClient(), GATES, unexpected).review()
+    outcomes = survive(workspace, lambda: promote_as(review), mend, promote_or_be_refused)
     assert outcomes[0] == {"champion": "1", "challenger": "2"}
     assert all(outcome == {"champion": "2", "defeated": "1"} for outcome in outcomes[1::2])
 
