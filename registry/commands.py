@@ -112,7 +112,7 @@ def history_command(as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify_command(ctx: click.Context, mend: bool, as_json: bool) -> None:
-    """Check that aliases, tags, evidence and history agree; exit 1 where they do not."""
+    """Check that aliases, tags, evidence and history agree; exit 1 where something is to be done."""
     open_store()
     client = MlflowClient()
     if mend:
@@ -124,7 +124,7 @@ def verify_command(ctx: click.Context, mend: bool, as_json: bool) -> None:
         print_lines(f"{finding.problem}. What to do: {finding.remedy}." for finding in findings)
         if not findings:
             out.print(f"{registered_model_name()}: aliases, tags, evidence and history agree.")
-    ctx.exit(1 if findings else 0)
+    ctx.exit(1 if any(finding.is_wrong for finding in findings) else 0)
 
 
 def opened() -> tuple[Registry, Ledger]:

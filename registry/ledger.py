@@ -26,7 +26,9 @@ VALUE_CHARS = 6000
 
 
 class Overtaken(RegistryError):
-    """Somebody else's decision came first."""
+    """Somebody else's decision came first; the registry itself is well."""
+
+    exit_code = 1
 
     def __init__(self, winner: Entry) -> None:
         super().__init__(f"Somebody else was first: {winner}. Nothing was changed by this command; look again.")

@@ -21,9 +21,14 @@ class Finding(NamedTuple):
     problem: str
     remedy: str
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something is to be done; that a version was deleted stays in the history for ever."""
+        return self.remedy != NOTHING
+
 
 REPAIR = "news-classifier registry verify --repair"
-NOTHING = "nothing can be done; it is reported because it is so"
+NOTHING = "nothing; it is reported because it is so"
 
 
 def verify(client: MlflowClient) -> list[Finding]:
@@ -85,7 +90,8 @@ def deleted_findings(snapshot: Snapshot, history: History) -> Iterator[Finding]:
 def version_findings(version: Version, history: History) -> Iterator[Finding]:
     """What does not agree about one version: its place in the history, its evidence, its tags, its card."""
     if REGISTERED_AS_TAG not in version.tags:
-        yield Finding(f"version {version.number} was not registered by this product", NOTHING)
+        remedy = "evaluate and register its candidate, and promote that" if version.aliases else NOTHING
+        yield Finding(f"version {version.number} was not registered by this product", remedy)
         return
     entries = history.decisions_on(version.number)
     if not entries:

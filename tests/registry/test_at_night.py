@@ -10,7 +10,10 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.tracking import MlflowClient
 
 from agent.errors import RegistryError
+from registry.ledger import Ledger
+from registry.moves import Decision, decide
 from registry.verify import verify
+from registry.versions import Registry
 from serving.cli import main
 from tests.registry.evaluations import log_evaluation
 from tests.registry.interference import Call, intercepted
@@ -70,3 +73,35 @@ def test_a_model_that_was_deleted_whole_does_not_number_its_versions_again(run: 
     with pytest.raises(RegistryError, match="was deleted, and its history names versions"):
         register(log_evaluation(0.98))
     assert MlflowClient().search_registered_models() == []
+
+
+def test_a_version_that_somebody_tidied_away_is_told_and_is_no_alarm(run: Run) -> None:
+    """Regression: verify ended with 1 ever after."""
+    MlflowClient().delete_model_version("news_classifier", "1")
+    done = run("verify")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "version 1 was deleted. What to do: nothing; it is reported because it is so.\n",
+    )
+    MlflowClient().delete_model_version("news_classifier", "3")
+    assert run("verify").exit_code == 1
+    assert run(*BACK).exit_code == 0
+    assert run("verify").exit_code == 0
+
+
+def test_whoever_is_overtaken_is_refused(run: Run) -> None:
+    """Regression: 3, as if the store were broken, where another came a moment later than 'too late'."""
+    registry, ledger = Registry("news_classifier", MlflowClient()), Ledger("news_classifier", MlflowClient())
+    history = ledger.read()
+    theirs = Decision("refuse", None, "Bo", "terminal", "not tonight", registry.aliases())
+
+    def come_first(name: str, go_on: Call) -> Any:
+        if name == "log_param" and ledger.read().hash == history.hash:
+            decide(registry, ledger, history, registry.aliases(), theirs)
+        return go_on()
+
+    with intercepted(come_first):
+        done = run(*BACK)
+    assert done.exit_code == 1
+    assert "Somebody else was first: refuse by Bo" in done.stderr
+    assert aliases()["champion"] == "3"
