@@ -126,17 +126,19 @@ class ServingServer(UnityCatalogServer):
     def begin(self, endpoint: Endpoint, config: Json) -> None:
         endpoint.pending, endpoint.state, endpoint.polls = config, "IN_PROGRESS", self.polls
         endpoint.fails = any(entity["entity_version"] in self.broken for entity in config["served_entities"])
+        self.go_on(endpoint)
+
+    def go_on(self, endpoint: Endpoint) -> None:
+        if endpoint.state != "IN_PROGRESS" or endpoint.polls > 0:
+            endpoint.polls -= 1
+        elif endpoint.fails:  # [A] what was served before goes on being served
+            endpoint.state = "UPDATE_FAILED"
+        else:
+            endpoint.state, endpoint.config, endpoint.pending = "NOT_UPDATING", endpoint.pending, None
 
     def look(self, name: str) -> Json:
-        endpoint = self.endpoint(name)
         shown = self.shown(name)
-        if endpoint.state == "IN_PROGRESS":
-            endpoint.polls -= 1
-            if endpoint.polls <= 0:
-                if endpoint.fails:  # [A] what was served before goes on being served
-                    endpoint.state = "UPDATE_FAILED"
-                else:
-                    endpoint.state, endpoint.config, endpoint.pending = "NOT_UPDATING", endpoint.pending, None
+        self.go_on(self.endpoint(name))
         return shown
 
     def shown(self, name: str) -> Json:

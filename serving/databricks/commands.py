@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from agent.champion import registered_model_name
 from agent.errors import ConfigError, RegistryError
 from agent.redaction import redact
-from agent.settings import read_settings
+from agent.settings import parse_settings, read_settings
 from eval.console import err, json_option, out, path_option, print_json
 from eval.store import open_store
 from registry.unity_catalog import is_unity_catalog
@@ -71,7 +71,7 @@ def databricks(
     """
     settings = read_settings(settings_file, DatabricksSettings)
     if name:
-        settings = DatabricksSettings.model_validate(settings.model_dump() | {"endpoint": name})
+        settings = parse_settings(settings.model_dump() | {"endpoint": name}, DatabricksSettings, "--name")
     if with_agents and percent:
         raise click.UsageError("--with-agents serves the champion alone. Leave --challenger out.")
     open_store()
@@ -86,7 +86,11 @@ def databricks(
                 f"Databricks serves models of Unity Catalog, and the registry is {mlflow.get_registry_uri()!r}. "
                 "Set MLFLOW_REGISTRY_URI=databricks-uc, UC_CATALOG and UC_SCHEMA; --dry-run works without."
             )
-        err.print("No workspace was asked, as the registry is not Unity Catalog: this makes a new endpoint.")
+        err.print(
+            "No workspace was asked, as the registry is not Unity Catalog. This makes a new endpoint; with UC_CATALOG "
+            "and UC_SCHEMA the model has its name of three levels, and AI Gateway's table its place.",
+            soft_wrap=True,
+        )
         show_requests(wanted, planned(wanted, None, with_agents=with_agents), as_json)
         return
     workspace = Workspace(urlsplit(mlflow.get_registry_uri()).netloc or None)
