@@ -3,7 +3,8 @@
 from importlib import import_module
 
 from agent.errors import ConfigError, DeploymentError
-from serving.databricks.endpoint import Endpoint, Json, Request
+from serving.databricks.endpoint import Endpoint, Request
+from serving.databricks.present import Json
 
 CALL = "CALL"
 """In place of a method, where a function is called instead."""

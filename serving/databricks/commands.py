@@ -19,8 +19,9 @@ from eval.console import err, json_option, out, path_option, print_json
 from eval.store import open_store
 from registry.unity_catalog import is_unity_catalog
 from registry.versions import CHALLENGER, CHAMPION, Registry, Snapshot, Version
-from serving.databricks.deployment import Deployment, Outcome, planned, shares
+from serving.databricks.deployment import Deployment, Outcome, planned
 from serving.databricks.endpoint import Endpoint, Request, wanted_endpoint
+from serving.databricks.present import shares
 from serving.databricks.settings import SETTINGS_FILE, DatabricksSettings
 from serving.databricks.workspace import Workspace
 

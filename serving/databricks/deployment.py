@@ -15,13 +15,22 @@ from serving.databricks.endpoint import (
     ENDPOINTS,
     Endpoint,
     Request,
-    config_of,
     config_request,
-    gateway_of,
     gateway_requests,
     refuse_strangers,
     requests_for,
+)
+from serving.databricks.present import (
+    config_of,
+    gateway_of,
+    has_failed,
+    is_ready,
+    is_updating,
+    serving_sentence,
+    shares,
+    state_sentence,
     traffic_of,
+    where_to_look,
 )
 from serving.databricks.smoke import Answered, try_endpoint
 from serving.databricks.workspace import Workspace
@@ -32,8 +41,10 @@ if TYPE_CHECKING:
 POLL_S = 5.0
 REPEAT_S = 60.0
 """A state that lasts is told again so often."""
-UPDATING = "IN_PROGRESS"
-FAILED = ("UPDATE_FAILED", "UPDATE_CANCELED")
+
+
+class Overtaken(DeploymentError):
+    """Somebody else changed the endpoint meanwhile; it is theirs now."""
 
 
 class Outcome(NamedTuple):
@@ -72,7 +83,7 @@ class Deployment:
         self._workspace, self._wanted, self._name = workspace, wanted, wanted.name
         self._tell, self._timeout_s, self._poll_s = tell, timeout_s, poll_s
         self._with_agents = with_agents
-        self._created = False
+        self._sent: list[Request] = []
 
     def requests(self) -> list[Request]:
         """What would be sent now. Raises DeploymentError if that cannot be found out."""
@@ -97,10 +108,10 @@ class Deployment:
             for request in requests:
                 self._tell(f"{request.method} {request.path}")
                 self._send(request)
-                self._created = before is None
+                self._sent.append(request)
             self._check_up(self._settled(), changed=bool(requests))
             answers = try_endpoint(self._workspace, self._wanted, article, self._tell, self._poll_s)
-        action = "created" if self._created else "updated" if requests else "unchanged"
+        action = "unchanged" if not requests else "updated" if before else "created"
         return Outcome(action, answers, time.monotonic() - started)
 
     def _send(self, request: Request) -> None:
@@ -113,6 +124,8 @@ class Deployment:
     def _undone_on_failure(self, before: "ServingEndpointDetailed | None") -> Iterator[None]:
         try:
             yield
+        except Overtaken:
+            raise
         except DeploymentError as problem:
             raise DeploymentError(f"{problem} {self._undo(before)}") from problem
         except (KeyboardInterrupt, SystemExit):
@@ -147,8 +160,9 @@ class Deployment:
         if not is_ready(found) or (changed and has_failed(found)):
             raise DeploymentError(f"{self._name!r} did not come up: {state_sentence(found)}.{where_to_look(found)}")
         if traffic_of(found) != self._wanted.traffic:
-            raise DeploymentError(
-                f"{self._name!r} serves {shares(traffic_of(found))}, which somebody else asked for meanwhile."
+            raise Overtaken(
+                f"{self._name!r} serves {shares(traffic_of(found))}, which somebody else asked for meanwhile, and is "
+                "left as it is. Run the command again if they should not have."
             )
 
     def _undo(self, before: "ServingEndpointDetailed | None") -> str:
@@ -157,9 +171,15 @@ class Deployment:
             return self._remove() if before is None else self._restore(before)
         except DeploymentError as err:
             return f"Undoing it failed too: {err} Look at it: databricks serving-endpoints get {self._name}."
+        except (KeyboardInterrupt, SystemExit):
+            self._tell(
+                f"Interrupted while {self._name} was brought back to what was there. Databricks goes on with that. "
+                f"Look at it: databricks serving-endpoints get {self._name}."
+            )
+            raise
 
     def _remove(self) -> str:
-        if not self._created:
+        if not self._sent:
             return "This command created nothing."
         self._workspace.send(Request("DELETE", f"{ENDPOINTS}/{self._name}"))
         return "The endpoint, which this command had created, was deleted."
@@ -168,8 +188,12 @@ class Deployment:
         found = self._workspace.endpoint(self._name)
         if found is None:
             return "The endpoint is gone: somebody deleted it."
+        if not self._sent:
+            return f"This command changed nothing: {serving_sentence(found)}."
         for request in gateway_requests(self._name, gateway_of(before), gateway_of(found)):
             self._workspace.send(request)
+        if not any(request.method == CALL or request.path.endswith("/config") for request in self._sent):
+            return f"AI Gateway is as it was before: {serving_sentence(found)}."
         if is_updating(found):
             return (
                 f"Databricks takes no other update before that one ends, so nothing was reverted; "
@@ -194,49 +218,3 @@ def planned(wanted: Endpoint, found: "ServingEndpointDetailed | None", *, with_a
     if found:
         refuse_strangers(wanted, found)
     return [agents_request(wanted)] if found is None or traffic_of(found) != wanted.traffic else []
-
-
-def is_updating(found: "ServingEndpointDetailed") -> bool:
-    """Whether an update is in progress, which no other may disturb."""
-    return bool(found.state and found.state.config_update and found.state.config_update.value == UPDATING)
-
-
-def is_ready(found: "ServingEndpointDetailed") -> bool:
-    """Whether the endpoint answers."""
-    return bool(found.state and found.state.ready and found.state.ready.value == "READY")
-
-
-def has_failed(found: "ServingEndpointDetailed") -> bool:
-    """Whether the last update failed; what was served before it may still be."""
-    return bool(found.state and found.state.config_update and found.state.config_update.value in FAILED)
-
-
-def state_sentence(found: "ServingEndpointDetailed") -> str:
-    """The state of an endpoint and of what it serves, or is to serve."""
-    state = found.state
-    words = [one.value for one in (state.ready, state.config_update) if one] if state else ["no state"]
-    config = found.pending_config or found.config
-    for entity in (config.served_entities or ()) if config else ():
-        if entity.state and entity.state.deployment:
-            message = f" ({entity.state.deployment_state_message})" if entity.state.deployment_state_message else ""
-            words.append(f"{entity.name} {entity.state.deployment.value}{message}")
-    return ", ".join(words)
-
-
-def where_to_look(found: "ServingEndpointDetailed") -> str:
-    """The command that shows why a version did not come up."""
-    config = found.pending_config or found.config
-    states = {one.name: one.state.deployment for one in (config.served_entities or ()) if one.state} if config else {}
-    down = [name for name, state in states.items() if state and state.value != "DEPLOYMENT_READY"]
-    return f" Why: databricks serving-endpoints build-logs {found.name} {down[0]}." if down else ""
-
-
-def serving_sentence(found: "ServingEndpointDetailed | None") -> str:
-    """What answers now."""
-    traffic = traffic_of(found) if found and (is_ready(found) or is_updating(found)) else {}
-    return f"{shares(traffic)} served" if traffic else "nothing was served"
-
-
-def shares(traffic: Mapping[tuple[str, str], int]) -> str:
-    """Versions with their share of the traffic."""
-    return " and ".join(f"version {version} ({percent} %)" for (_, version), percent in traffic.items()) or "nothing"

@@ -1,12 +1,13 @@
 """What the endpoint should be: from champion, challenger and settings to the exact requests. It asks nobody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from agent.errors import ConfigError, DeploymentError, RegistryError
 from registry.versions import Version
+from serving.databricks.present import Json, entities_of, gateway_of, traffic_of
 from serving.databricks.settings import SETTINGS_FILE, DatabricksSettings, InferenceTable
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 ENDPOINTS = "/api/2.0/serving-endpoints"
 KEPT_FEATURES = ("fallback_config", "guardrails")
 """Of AI Gateway; no business of this product, but a request that leaves them out removes them."""
-Json = dict[str, Any]
 
 
 class Request(NamedTuple):
@@ -215,48 +215,3 @@ def is_served(wanted: Endpoint, found: "ServingEndpointDetailed") -> bool:
             for field, value in entity.model_dump(mode="json").items()
         )
     )
-
-
-def entities_of(found: "ServingEndpointDetailed") -> Sequence[Any]:
-    """What an endpoint serves; where it never came up, what it was to serve."""
-    config = found.config if found.config and found.config.served_entities else found.pending_config
-    return config.served_entities or [] if config else []
-
-
-def traffic_of(found: "ServingEndpointDetailed") -> dict[tuple[str, str], int]:
-    """Model and version to the share in percent that it really has now, without those that have none."""
-    config = found.config
-    if config is None:
-        return {}
-    versions = {one.name: (str(one.entity_name), str(one.entity_version)) for one in config.served_entities or ()}
-    routes = (config.traffic_config.routes if config.traffic_config else None) or ()
-    return {
-        versions[name]: route.traffic_percentage
-        for route in routes
-        if route.traffic_percentage and (name := route.served_entity_name or route.served_model_name) in versions
-    }
-
-
-def gateway_of(found: "ServingEndpointDetailed") -> Json:
-    """What AI Gateway does for an endpoint now; what is switched off is left out."""
-    held: Json = found.ai_gateway.as_dict() if found.ai_gateway else {}
-    return {
-        feature: value
-        for feature, value in held.items()
-        if value and not (isinstance(value, dict) and value.get("enabled") is False)
-    }
-
-
-def config_of(found: "ServingEndpointDetailed") -> Json:
-    """The configuration that an endpoint serves now, as a request that brings it back."""
-    from databricks.sdk.service.serving import ServedEntityInput  # a second to import
-
-    config = found.config
-    assert config
-    entities = [ServedEntityInput.from_dict(one.as_dict()).as_dict() for one in config.served_entities or ()]
-    routes = [
-        {"served_entity_name": route.served_entity_name or route.served_model_name,
-         "traffic_percentage": route.traffic_percentage}
-        for route in (config.traffic_config.routes if config.traffic_config else None) or ()
-    ]  # fmt: skip
-    return {"served_entities": entities, "traffic_config": {"routes": routes}}

@@ -164,7 +164,7 @@ def test_a_gateway_that_is_refused_leaves_the_versions_alone(attempts: Attempts)
     attempts.settings = DatabricksSettings.model_validate(limited)
     problem = attempts.fail("2")
     assert "'rate_limits'" in problem
-    assert "Nothing had to be reverted: version 1 (100 %) served." in problem
+    assert "This command changed nothing: version 1 (100 %) served." in problem
     assert attempts.changes == [("PUT", GATEWAY)]
     assert attempts.traffic == {"1": 100}
 
@@ -305,6 +305,21 @@ def test_an_interruption_says_what_stands_and_the_same_command_goes_on(attempts:
     assert attempts.traffic == {"2": 100}
 
 
+def test_an_interruption_while_reverting_says_so(attempts: Attempts) -> None:
+    attempts.deploy("1")
+    attempts.server.says["2"] = "Business"
+
+    def tell(line: str) -> None:
+        attempts.told.append(line)
+        if line.startswith("Reverting"):
+            raise KeyboardInterrupt
+
+    deployment = Deployment(Workspace(None), attempts.wanted("2"), tell, timeout_s=10, poll_s=0.01)
+    with pytest.raises(KeyboardInterrupt):
+        deployment.run(attempts.settings.smoke_test.model_dump())
+    assert attempts.told[-1].startswith("Interrupted while news-classifier was brought back")
+
+
 def test_an_update_of_somebody_else_is_waited_for(attempts: Attempts) -> None:
     attempts.deploy("1")
     attempts.server.begin(attempts.server.endpoints["news-classifier"], attempts.wanted("3").config)
@@ -313,17 +328,43 @@ def test_an_update_of_somebody_else_is_waited_for(attempts: Attempts) -> None:
     assert attempts.traffic == {"2": 100}
 
 
-def test_an_update_that_comes_between_is_a_conflict_and_nothing_is_undone(attempts: Attempts) -> None:
+def test_an_update_that_comes_between_is_a_conflict_and_is_not_undone(attempts: Attempts) -> None:
     attempts.deploy("1")
-    overtaken = once_before(
-        attempts.server,
-        "PUT",
-        lambda: attempts.server.begin(attempts.server.endpoints["news-classifier"], attempts.wanted("3").config),
-    )
-    with overtaken:
+    endpoint = attempts.server.endpoints["news-classifier"]
+    with once_before(attempts.server, "PUT", lambda: attempts.server.begin(endpoint, attempts.wanted("3").config)):
         problem = attempts.fail("2")
     assert "is being updated. Somebody else is changing the endpoint" in problem
+    assert "This command changed nothing" in problem
+    while endpoint.state == "IN_PROGRESS":
+        attempts.server.look("news-classifier")
+    assert attempts.traffic == {"3": 100}
     assert attempts.deploy("2") == "updated"
+
+
+def test_an_update_that_comes_after_ours_is_left_alone(attempts: Attempts) -> None:
+    attempts.deploy("1")
+    looks = 0
+    look = attempts.server.look
+
+    def overtaken(name: str) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            attempts.server.begin(attempts.server.endpoints[name], attempts.wanted("3").config)
+        return look(name)
+
+    attempts.server.look = overtaken  # type: ignore[method-assign]
+    assert "serves version 3 (100 %), which somebody else asked for meanwhile, and is left" in attempts.fail("2")
+    assert attempts.traffic == {"3": 100}
+
+
+def test_a_gateway_that_was_changed_before_a_version_was_refused_is_as_it_was(attempts: Attempts) -> None:
+    attempts.deploy("1")
+    endpoint = attempts.server.endpoints["news-classifier"]
+    before = endpoint.gateway
+    attempts.settings = DatabricksSettings.model_validate(attempts.settings.model_dump() | {"ai_gateway": {}})
+    assert "AI Gateway is as it was before: version 1 (100 %) served." in attempts.fail("9")
+    assert endpoint.gateway == before
 
 
 def test_an_endpoint_that_somebody_else_created_meanwhile_is_not_deleted(attempts: Attempts) -> None:
@@ -369,7 +410,7 @@ def test_a_version_that_is_not_there(attempts: Attempts) -> None:
     assert "Model version 9 of 'main.news.news_classifier' does not exist" in problem
     assert "This command created nothing." in problem
     attempts.deploy("1")
-    assert "Nothing had to be reverted: version 1 (100 %) served." in attempts.fail("9")
+    assert "This command changed nothing: version 1 (100 %) served." in attempts.fail("9")
 
 
 def test_a_secret_that_is_not_there(attempts: Attempts) -> None:
