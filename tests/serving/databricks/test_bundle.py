@@ -104,8 +104,9 @@ def test_only_production_runs_by_the_clock_and_stages_share_nothing(bundle: dict
     assert set(bundle["targets"]) == set(TARGETS)
     paused = {name: one["presets"].get("trigger_pause_status") for name, one in bundle["targets"].items()}
     assert paused == {"dev": "PAUSED", "staging": "PAUSED", "prod": None}
-    for text in ("${var.schema}", "${resources.experiments.runs.name}", "${resources.experiments.history.name}"):
-        assert len({resolved(bundle, target, text) for target in TARGETS}) == len(TARGETS)
+    for task in tasks(bundle):
+        for text in task["spark_python_task"]["parameters"][2:STORES]:  # schema and experiments
+            assert len({resolved(bundle, target, text) for target in TARGETS}) == len(TARGETS)
 
 
 @pytest.mark.slow
