@@ -12,11 +12,13 @@ PORT ?= 5001
 UI_PORT ?= 5000
 LAB ?=
 TO ?=
+DRY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve promote rollback status history verify ui notebook test lint format bench \
-	bench-evaluation bench-providers bench-registry bench-statistics litellm lock clean
+	test-connection list-models evaluate-all compare decide audit redteam serve serve-databricks bundle-check \
+	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
+	bench-registry bench-statistics litellm lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -74,6 +76,12 @@ audit: $(STAMP) ## Gold labels to look at again, as label_audit.csv
 
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)
+
+serve-databricks: $(STAMP) ## The champion on Databricks Model Serving (DRY=--dry-run shows the requests)
+	$(BIN)/news-classifier serve databricks $(DRY)
+
+bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own
+	$(BIN)/uv run --no-project --isolated --python $(BIN)/python --with 'databricks-bundles>=1.22,<2' --with pyyaml python tests/bundle_check.py
 
 promote: $(STAMP) ## Challenger and champion side by side, then your yes or no
 	$(BIN)/news-classifier registry promote

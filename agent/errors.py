@@ -9,7 +9,8 @@
     ├── IsolationError   a model version could not be loaded in a process of its own
     ├── JournalError     the journal of answers cannot be read or written
     ├── EvaluationError  figures cannot be computed from what was given
-    └── RegistryError    the model registry could not be read or changed
+    ├── RegistryError    the model registry could not be read or changed
+    └── DeploymentError  an endpoint could not be brought to what was asked
 
 A message is one line: what failed, the value, what is allowed, what to do next.
 """
@@ -69,5 +70,11 @@ class EvaluationError(NewsClassifierError):
 
 class RegistryError(NewsClassifierError):
     """The model registry could not be read or changed."""
+
+    exit_code = 3
+
+
+class DeploymentError(NewsClassifierError):
+    """An endpoint could not be brought to what was asked."""
 
     exit_code = 3

@@ -12,20 +12,26 @@ from registry.gates.config import GatesConfig
 from registry.measurements import Remeasure
 from registry.moves import user
 from registry.options import approver_option, evidence_options, reason_option
-from registry.promotion import Consent, Promoter, Refused, Review
+from registry.promotion import Consent, NoChallenger, Promoter, Refused, Review
 from registry.review_page import approval_lines, chosen_line, moved_lines, review_json, review_steps
 from registry.tag_approval import approved_by_tag, request_approval
 
+if_any_option = click.option("--if-any", is_flag=True, help="Where there is no challenger, that is no failure.")
+
 
 @click.command("review")
+@if_any_option
 @click.option("--for-tag", metavar="TASK", help="Ask for approval by a tag of the version, named after this task.")
 @evidence_options
 @json_option
-def review_command(for_tag: str | None, as_json: bool, rules: GatesConfig, remeasure: Remeasure) -> None:
+@click.pass_context
+def review_command(
+    ctx: click.Context, if_any: bool, for_tag: str | None, as_json: bool, rules: GatesConfig, remeasure: Remeasure
+) -> None:
     """Show what a promotion would do, and the hash by which exactly that is approved."""
     open_store()
     promoter = Promoter(MlflowClient(), rules, remeasure)
-    review = promoter.review()
+    review = reviewed(promoter, ctx, if_any)
     if for_tag:
         request_approval(review, for_tag, MlflowClient())
     if as_json:
@@ -39,6 +45,7 @@ def review_command(for_tag: str | None, as_json: bool, rules: GatesConfig, remea
 @approver_option
 @reason_option
 @click.option("--approved-by-tag", metavar="TASK", help="Approve what a person approved by the version's tag TASK.")
+@if_any_option
 @click.option("--yes", "unattended", is_flag=True, help="Promote without a person, if the evidence suffices.")
 @evidence_options
 @json_option
@@ -49,6 +56,7 @@ def promote_command(
     approver: str | None,
     reason: str | None,
     approved_by_tag: str | None,
+    if_any: bool,
     unattended: bool,
     as_json: bool,
     rules: GatesConfig,
@@ -56,7 +64,7 @@ def promote_command(
 ) -> None:
     """Make the challenger champion, if a person approves or the evidence suffices.
 
-    Exit codes: 0 promoted; 1 refused; 2 wrong input; 3 it could not be done.
+    Exit codes: 0 promoted, or nobody to promote and --if-any; 1 refused; 2 wrong input; 3 it could not be done.
     """
     if sum((approve is not None, approved_by_tag is not None, unattended)) > 1:
         raise click.UsageError("Give one of --approve, --approved-by-tag and --yes.")
@@ -64,7 +72,7 @@ def promote_command(
         raise click.UsageError("--approve needs --approver NAME and --reason TEXT.")
     open_store()
     promoter = Promoter(MlflowClient(), rules, remeasure)
-    review = promoter.review()
+    review = reviewed(promoter, ctx, if_any)
     if not as_json:
         print_lines(review_steps(review))
     consent = consent_to(review, approve, approver, reason, approved_by_tag, unattended)
@@ -77,6 +85,17 @@ def promote_command(
         print_json({"promoted": review.challenger, "entry": entry.model_dump(mode="json"), "hash": entry.hash})
     else:
         print_lines(moved_lines(review, consent))
+
+
+def reviewed(promoter: Promoter, ctx: click.Context, if_any: bool) -> Review:
+    """What would be approved; where there is no challenger and none is needed, the command ends well."""
+    try:
+        return promoter.review()
+    except NoChallenger as nobody:
+        if not if_any:
+            raise
+        err.print(str(nobody), soft_wrap=True)
+        ctx.exit(0)
 
 
 def consent_to(

@@ -28,6 +28,10 @@ class Refused(RegistryError):
     exit_code = 1
 
 
+class NoChallenger(Refused):
+    """There is nobody to promote."""
+
+
 class Consent(NamedTuple):
     """Who decided, how, and why."""
 
@@ -86,7 +90,8 @@ class Promoter:
         """What would be approved now.
 
         Raises:
-            Refused: there is no challenger, or it or its evidence is not what was registered.
+            NoChallenger: there is no challenger.
+            Refused: it or its evidence is not what was registered.
             RegistryError: the registry cannot be read, or was changed by other means.
         """
         return self._review(*settled(self._registry, self._ledger))
@@ -94,7 +99,9 @@ class Promoter:
     def _review(self, history: History, snapshot: Snapshot) -> Review:
         challenger, champion = snapshot.holder(CHALLENGER), snapshot.holder(CHAMPION)
         if challenger is None:
-            raise Refused("There is no challenger, so nothing can be promoted. See: news-classifier registry status.")
+            raise NoChallenger(
+                "There is no challenger, so nothing can be promoted. See: news-classifier registry status."
+            )
         with explained(f"read the evaluation of version {challenger.number}"):
             evaluation = whole_evaluation(challenger.run_id or "")
         rival = champion and Rival(

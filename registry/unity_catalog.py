@@ -118,12 +118,12 @@ def levels(name: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def open_workspace(profile: str | None) -> "WorkspaceClient":
-    """The Databricks workspace of the environment, or of a profile of its command line."""
+def open_workspace(profile: str | None, wait_s: int | None = None) -> "WorkspaceClient":
+    """The Databricks workspace of the environment, or of a profile of its command line; one call takes `wait_s`."""
     from databricks.sdk import WorkspaceClient  # a second to import, and only needed here
     from databricks.sdk.core import Config
 
-    wait_s = WORKSPACE_TIMEOUT_S
+    wait_s = wait_s or WORKSPACE_TIMEOUT_S
     return WorkspaceClient(config=Config(profile=profile, http_timeout_seconds=wait_s, retry_timeout_seconds=wait_s))
 
 

@@ -62,7 +62,7 @@ class UnityCatalogServer:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 
     def __enter__(self) -> Self:
-        Thread(target=self._http.serve_forever, daemon=True).start()
+        Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()  # seconds until it sees a shutdown
         return self
 
     def __exit__(self, *_: object) -> None:

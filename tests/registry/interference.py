@@ -20,6 +20,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 Call = Callable[[], Any]
 Happens = Callable[[str, Call], Any]
+READS = ("get_", "search_", "list_", "download_")
+"""How the calls begin that change nothing."""
 CHILD_S = 120
 RANDOM = re.compile(r"[0-9a-f]{8,64}|\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z?")
 """Ids, hashes and times, by which two stores differ in which the same was done."""

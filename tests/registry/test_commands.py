@@ -173,3 +173,20 @@ def test_a_person_at_the_terminal_decides(run: Run, said: str, code: int, champi
     assert aliases()["champion"] == champion
     last = json.loads(run("history", "--json").stdout)["entries"][-1]
     assert (last["action"], last["how"]) == ("refuse" if code else "promote", "terminal")
+
+
+@pytest.mark.parametrize("words", [("review", "--for-tag", "Approval"), ("promote", "--approved-by-tag", "Approval")])
+def test_a_job_goes_on_where_there_is_nobody_to_promote(store: MlflowClient, words: tuple[str, ...]) -> None:
+    register(log_evaluation(0.91), RULES, remeasure=unexpected)
+    runner = CliRunner()
+    assert runner.invoke(main, ["registry", *words]).exit_code == 1
+    done = runner.invoke(main, ["registry", *words, "--if-any"])
+    assert done.exit_code == 0
+    assert "There is no challenger" in done.stderr
+    assert aliases() == {"champion": "1"}
+
+
+def test_where_there_is_somebody_to_promote_a_job_still_waits_for_a_person(run: Run) -> None:
+    assert run("review", "--if-any", "--for-tag", "Approval").exit_code == 0
+    assert run("promote", "--if-any", "--approved-by-tag", "Approval").exit_code == 1
+    assert aliases() == {"champion": "1", "challenger": "2"}

@@ -16,12 +16,11 @@ from registry.promotion import Promoter, Refused
 from registry.rollback import rollback
 from registry.verify import verify
 from tests.registry.evaluations import log_evaluation, unexpected
-from tests.registry.interference import Call, SavedStore, at, calls_of, intercepted, what_stands
+from tests.registry.interference import READS, Call, SavedStore, at, calls_of, intercepted, what_stands
 from tests.registry.test_killed import ANN, mend, promote, promote_as, promote_or_be_refused, roll_back
 from tests.registry.test_register import GATES, aliases, history, register
 
 ADVICE = ("Check ", "news-classifier registry", "Run the command again", "register anew")
-READS = ("get_", "search_", "list_", "download_")
 
 
 def stumble(_: str, __: Call) -> Any:
