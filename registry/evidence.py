@@ -98,8 +98,8 @@ def load_evidence(run_id: str, digest: str) -> Evidence:
     except Exception as err:
         said = str(err)[:SAID_CHARS].rstrip(".")
         raise RegistryError(
-            f"Could not read evidence {digest[:12]} of run {run_id}: {said}. If the run or its files were deleted, "
-            "restore them; else check MLFLOW_TRACKING_URI and your permissions, and run the command again."
+            f"Could not read evidence {digest[:12]} of run {run_id}: {said}. Check whether the run's files were "
+            "deleted, and restore them; else MLFLOW_TRACKING_URI and your permissions. Then run the command again."
         ) from err
     if hashlib.sha256(text.encode()).hexdigest() != digest:
         raise RegistryError(
