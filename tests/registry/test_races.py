@@ -10,14 +10,11 @@ from mlflow.tracking import MlflowClient
 from eval.store import open_store
 from registry.history import Entry
 from registry.ledger import Ledger
-from registry.moves import finish
-from registry.promotion import Consent, Promoter, Review
+from registry.promotion import Promoter, Review
 from registry.register import register
-from registry.rollback import rollback
 from registry.verify import verify
-from registry.versions import Registry
 from tests.registry.evaluations import log_evaluation, unexpected
-from tests.registry.racers import GATES, MODEL, Racers, Wanted, racers, stopped_promotion, wake
+from tests.registry.racers import GATES, MODEL, Racers, Wanted, racers
 from tests.registry.servers import mlflow_server
 
 PROCESSES, THREADS = 3, 4
@@ -70,20 +67,3 @@ def test_one_of_many_racers_wins_and_the_others_name_it() -> None:
         assert (promoted.epoch, promoted.after) == (4, {"champion": "2", "defeated": "1"})
         back = won(field, Wanted("rollback", "1"))
         assert (back.epoch, back.after) == (5, {"champion": "1", "defeated": "2"})
-
-
-@pytest.mark.usefixtures("store")
-def test_one_that_slept_between_decision_and_moves_puts_the_aliases_where_the_history_wants_them() -> None:
-    register(log_evaluation(0.92), GATES, remeasure=unexpected)
-    registry, ledger = Registry(MODEL, MlflowClient()), Ledger(MODEL, MlflowClient())
-    with stopped_promotion(reviewed(0.95), "sleeper") as sleeper:
-        head = ledger.read().head
-        assert head
-        assert (head.by, registry.aliases()) == ("sleeper", {"champion": "1", "challenger": "2"})
-        finish(registry, ledger)
-        assert registry.aliases() == {"champion": "2", "defeated": "1"}
-        rollback(MlflowClient(), Consent("another", "terminal", "it is wrong"))
-        wake(sleeper)
-        assert sleeper.exitcode == 0
-    assert registry.aliases() == {"champion": "1", "defeated": "2"}
-    assert verify(MlflowClient()) == []
