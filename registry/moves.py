@@ -17,7 +17,7 @@ from registry.unity_catalog import check_grants
 from registry.versions import ALIASES, CHAMPION, Registry, Snapshot
 
 LOOK_AGAIN_S = 1.0
-TURNS = threading.Lock()
+TURNS = threading.RLock()
 """Threads that promote or roll back take turns, so that those who come too late hear it before the long work."""
 
 
