@@ -120,17 +120,22 @@ class Life(RuleBasedStateMachine):
 
     @rule(first=COMMANDS, second=COMMANDS, place=st.integers(0, MOST_CALLS))
     def race(self, first: Command, second: Command, place: int) -> None:
-        """Two that looked at the same world; the second comes while the first is at one of its calls."""
+        """Two that looked at the same world; the second comes at one of the first one's calls, or after the last."""
         ours, theirs = self.prepared(first), self.prepared(second)
+        has_come = False
 
         def overtaken(_: str, call: Call) -> Any:
+            nonlocal has_come
+            has_come = True
             theirs()
             return call()
 
         with intercepted(at(place, overtaken)):
             ours()
+        if not has_come:
+            theirs()
         self.is_settled = True
-        self.is_resumed |= isinstance(second, Register)
+        self.is_resumed |= isinstance(first, Register) or isinstance(second, Register)
 
     @rule(which=st.sampled_from(ALIASES))
     def delete(self, which: str) -> None:
