@@ -18,7 +18,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from eval.candidates import load_candidate
-from tests.conftest import write_jsonl
+from tests.conftest import hears_interrupts, write_jsonl
 from tests.eval.conftest import WRONG_KEY
 from tests.llm_server import Behaviour, LLMServer
 
@@ -56,11 +56,6 @@ def answer(prompt: str) -> tuple[str, str]:
 
 def command(*words: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
-
-
-def hears_interrupts() -> None:
-    """A shell that starts tests in the background lets them, and all that they start, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(*words: object) -> "subprocess.Popen[str]":

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from eval.store import open_store
 from serving.cli import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, hears_interrupts
 from tests.registry.stores import NAME, Logged, Place, open_place
 from tests.serving_endpoints_server import ServingServer
 
@@ -140,7 +140,9 @@ def test_a_killed_deployment_is_finished_by_the_same_command(
     server.polls = 10_000
     command = [sys.executable, "-m", "serving.cli", "serve", "databricks"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts
+    ) as process:
         assert process.stderr
         for line in process.stderr:
             if "IN_PROGRESS" in line:
