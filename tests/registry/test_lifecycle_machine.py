@@ -18,11 +18,11 @@ from eval.evaluation import EvaluationRecord, LoggedEvaluation
 from registry.history import History
 from registry.ledger import Ledger, Overtaken
 from registry.promote_commands import consent_to
-from registry.promotion import Consent, Promoter, Refused
+from registry.promotion import Consent, Promoter, Refused, Review
 from registry.register import Approval, Approver, register
 from registry.rollback import rollback
 from registry.verify import verify
-from registry.versions import ALIASES, CHAMPION, Registry
+from registry.versions import ALIASES, CHALLENGER, CHAMPION, Registry
 from tests.registry.evaluations import log_evaluation
 from tests.registry.interference import READS, Call, at, intercepted
 from tests.registry.test_register import GATES
@@ -168,22 +168,19 @@ class Life(RuleBasedStateMachine):
         promoter = Promoter(MlflowClient(), GATES, self.remeasure)
         try:
             review = promoter.review()
-            consent = consent_to(review, None, "Ann", "beyond chance", None, unattended=True)
         except Refused:
-            consent = None
-        else:
-            assert review.sufficient.passed
-        if how == "unattended" and consent:
-            return allowed(lambda: promoter.promote(review, consent))
-        if how == "unattended" or self.registry.aliases().get("challenger") is None:
+            assert CHALLENGER not in self.registry.aliases()
             return allowed(promoter.review)
+        if how == "unattended":
+            return allowed(lambda: promoter.promote(review, unattended(review)))
         if how == "refused":
             return allowed(lambda: promoter.refuse(review, ANN))
         return allowed(lambda: promoter.promote(review, ANN))
 
     def remeasure(self, uri: str, like: EvaluationRecord) -> LoggedEvaluation:
         version = next(one for one in self.registry.snapshot().versions if uri.endswith(f"/{one.number}"))
-        return log_evaluation(version.metrics["category_accuracy"], digest=like.dataset.digest, model_uri=uri)
+        accuracy = version.metrics["category_accuracy"]
+        return log_evaluation(accuracy, digest=like.dataset.digest, name=version.run_id, model_uri=uri)
 
     @invariant()
     def the_history_is_whole(self) -> None:
@@ -220,6 +217,14 @@ class Life(RuleBasedStateMachine):
             left = [one for one in findings if "was deleted" not in one]
             assert self.is_resumed or all("interrupted" in one for one in left), left
             assert not left or not self.is_resumed, left
+
+
+def unattended(review: Review) -> Consent:
+    """What `promote --yes` gives, if it may."""
+    consent = consent_to(review, None, None, None, None, unattended=True)
+    assert consent
+    assert review.sufficient.passed
+    return consent
 
 
 def allowed(command: Callable[[], object]) -> Callable[[], None]:
