@@ -192,11 +192,12 @@ def unchanged(version: Version, measured: Measurement) -> Evidence:
     registered = evidence.candidate
     same = {
         "the model's files": registered.model_digest == measured.model_digest,
-        "the candidate": registered.candidate == measured.candidate,
+        "the candidate": registered.candidate.hash == measured.candidate.hash,
     }
     if measured.run_id == registered.run_id:  # and not measured again on other rows
         same["the predictions"] = registered.predictions_digest == measured.predictions_digest
         same["the figures"] = registered.metrics == measured.metrics
+        same["the record"] = registered.candidate == measured.candidate
     if changed := [what for what, is_same in same.items() if not is_same]:
         raise Refused(
             f"Version {version.number} is not what was registered: {' and '.join(changed)} changed since. Nothing is "
