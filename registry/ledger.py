@@ -62,7 +62,7 @@ class Ledger:
             run = self._client.get_run(run_id)
             if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
                 raise RegistryError(
-                    f"The history of {self._model!r} is deleted. Restore it: mlflow runs restore {run_id}."
+                    f"The history of {self._model!r} is deleted. Restore it: mlflow runs restore --run-id {run_id}."
                 )
             self._run_id = run_id
             return history_of(run.data.params)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry.stores import Logged, log_echo, sign_in
+from tests.registry.stores import Logged, log_echo, sign_in_as_maker
 from tests.unity_catalog_server import UnityCatalogServer
 
 
@@ -31,9 +31,5 @@ def echo(workspace: Path, _echo_store: tuple[Path, Logged], monkeypatch: pytest.
 def unity_catalog(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnityCatalogServer]:
     """A workspace where ann, who is signed in, may make models in main.news."""
     with UnityCatalogServer() as server:
-        server.catalog.grant("ann", "main", "USE_CATALOG")
-        server.catalog.grant("ann", "main.news", "USE_SCHEMA", "CREATE_MODEL")
-        sign_in(server, "ann", monkeypatch)
-        monkeypatch.setenv("UC_CATALOG", "main")
-        monkeypatch.setenv("UC_SCHEMA", "news")
+        sign_in_as_maker(server, monkeypatch)
         yield server

@@ -62,6 +62,15 @@ def open_place(logged: Logged) -> Place:
     return Place(Registry(NAME, client), client, logged)
 
 
+def sign_in_as_maker(server: UnityCatalogServer, environment: pytest.MonkeyPatch) -> None:
+    """Be ann from here on, who may make models in main.news, and make them there."""
+    server.catalog.grant("ann", "main", "USE_CATALOG")
+    server.catalog.grant("ann", "main.news", "USE_SCHEMA", "CREATE_MODEL")
+    sign_in(server, "ann", environment)
+    environment.setenv("UC_CATALOG", "main")
+    environment.setenv("UC_SCHEMA", "news")
+
+
 def sign_in(server: UnityCatalogServer, user: str, environment: pytest.MonkeyPatch) -> None:
     """Be a user of the workspace from here on."""
     environment.setenv("DATABRICKS_HOST", server.url)

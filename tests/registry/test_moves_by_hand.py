@@ -1,5 +1,7 @@
 """Aliases that people moved by hand, and versions that somebody else completed."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -107,3 +109,22 @@ def test_a_name_too_long_for_the_history_is_refused(store: MlflowClient) -> None
         rollback(store, ANN._replace(by="Ann" * 3_000))
     assert aliases()["champion"] == "2"
     assert rollback(store, ANN).version == "1"
+
+
+@pytest.mark.parametrize("what", ["run", "experiment"])
+def test_a_deleted_history_stops_everything_until_the_advice_is_followed(store: MlflowClient, what: str) -> None:
+    """Regression: the advice lacked an option that MLflow's command asks for."""
+    register(log_evaluation(0.92))
+    experiment = store.get_experiment_by_name("news_classifier-registry")
+    assert experiment
+    if what == "run":
+        store.delete_run(experiment.tags["history_run"])
+    else:
+        store.delete_experiment(experiment.experiment_id)
+    with pytest.raises(RegistryError, match="is deleted. Restore it") as stopped:
+        register(log_evaluation(0.96))
+    assert aliases() == {"champion": "1"}
+    advice = str(stopped.value).partition("Restore it: ")[2].rstrip(".").split()
+    done = subprocess.run([sys.executable, "-m", *advice], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert register(log_evaluation(0.96)).alias == "challenger"

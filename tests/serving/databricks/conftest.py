@@ -9,7 +9,7 @@ from agent.settings import read_settings
 from serving.databricks.settings import DatabricksSettings
 from tests.conftest import ROOT
 from tests.registry.conftest import _echo_store, echo  # noqa: F401  the same small model
-from tests.registry.stores import NAME, sign_in
+from tests.registry.stores import NAME, sign_in_as_maker
 from tests.serving_endpoints_server import ServingServer
 from tests.unity_catalog_rules import Model, ModelVersion
 
@@ -18,11 +18,7 @@ from tests.unity_catalog_rules import Model, ModelVersion
 def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServingServer]:
     """A workspace where ann, who is signed in, may do everything that it takes."""
     with ServingServer() as server:
-        server.catalog.grant("ann", "main", "USE_CATALOG")
-        server.catalog.grant("ann", "main.news", "USE_SCHEMA", "CREATE_MODEL")
-        sign_in(server, "ann", monkeypatch)
-        monkeypatch.setenv("UC_CATALOG", "main")
-        monkeypatch.setenv("UC_SCHEMA", "news")
+        sign_in_as_maker(server, monkeypatch)
         yield server
 
 
