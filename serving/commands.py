@@ -14,7 +14,14 @@ from eval.store import open_store
 from registry.versions import CHAMPION, Registry
 
 
-@click.group("serve", cls=Group, lazy={"databricks": "serving.databricks.commands:databricks"})
+@click.group(
+    "serve",
+    cls=Group,
+    lazy={
+        "app": "serving.app.commands:app",
+        "databricks": "serving.databricks.commands:databricks",
+    },
+)
 def commands() -> None:
     """Expose the champion."""
 
