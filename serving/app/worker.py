@@ -4,8 +4,9 @@ Nothing of ours but `frames` is imported before the version is loaded, so that `
 Little of it is needed, so that versions of another age can be served: `NewsClassifierAgent.loaded`, its `config`,
 `classify` and, where there is one, `classifier.answer`.
 
-Messages are JSON. In: {"load": FOLDER, "concurrency"}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}. Out:
-{"ready": FACTS} or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong", "down"}.
+Messages are JSON. In: {"load": FOLDER, "concurrency"}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}.
+Out: {"ready": FACTS} or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong",
+"down"}.
 """
 
 import asyncio
