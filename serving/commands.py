@@ -9,6 +9,7 @@ from eval.console import Group
     "serve",
     cls=Group,
     lazy={
+        "app": "serving.app.commands:app",
         "databricks": "serving.databricks.commands:databricks",
         "local": "serving.local:local",
         "smoke": "serving.smoke_commands:smoke_command",
