@@ -54,7 +54,10 @@ class Routes:
         return [
             Route("/classify", self.classify, methods=["POST"]),
             Route("/invocations", self.invocations, methods=["POST"]),
-            Route("/gateway/{name}/invocations", self.invocations, methods=["POST"]),
+            Route(
+                "/endpoints/{name}/invocations", self.invocations, methods=["POST"]
+            ),  # mlflow.deployments, by address
+            Route("/serving-endpoints/{name}/invocations", self.invocations, methods=["POST"]),  # and for Databricks
             Route("/responses", self.responses, methods=["POST"]),
             Route("/v1/responses", self.responses, methods=["POST"]),
             Route("/ping", self.alive, methods=["GET"]),
