@@ -14,7 +14,15 @@ from eval.store import open_store
 from registry.versions import CHAMPION, Registry
 
 
-@click.group("serve", cls=Group, lazy={"databricks": "serving.databricks.commands:databricks"})
+@click.group(
+    "serve",
+    cls=Group,
+    lazy={
+        "databricks": "serving.databricks.commands:databricks",
+        "log": "serving.predictions.log_command:log_command",
+        "queue": "serving.predictions.queue_command:queue_command",
+    },
+)
 def commands() -> None:
     """Expose the champion."""
 

@@ -113,7 +113,7 @@ class PredictionLog:
         if self._writer:
             self._writer.join(CLOSE_S)
         if self.waiting:
-            logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "the log is closed.")
+            logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "there was no time left")
             self._given_up += self.waiting
 
     def _write(self) -> None:
