@@ -1,7 +1,7 @@
 """Predictions as MLflow traces: for a sample, because a trace costs ten times what an answer does.
 
 MLflow's exporter sends traces from threads of its own, drops one that the store does not take and only says so in its
-log. So each trace is looked for after a batch was sent, and one that is not there is sent again.
+log. So each trace is looked for after a batch was sent, and one that is not there is sent again: it may come twice.
 """
 
 import os
