@@ -18,6 +18,7 @@ from registry.versions import CHAMPION, Registry
     "serve",
     cls=Group,
     lazy={
+        "app": "serving.app.commands:app",
         "databricks": "serving.databricks.commands:databricks",
         "log": "serving.predictions.log_command:log_command",
         "queue": "serving.predictions.queue_command:queue_command",

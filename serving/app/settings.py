@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from agent.settings import parse_settings, read_settings
+from serving.predictions.settings import LogSettings
 
 SETTINGS_FILE = Path("config/serving.yaml")
 KEYS_VARIABLE = "NEWS_CLASSIFIER_API_KEYS"
@@ -39,6 +40,8 @@ class Limits(Settings):
     """How long the head or the body of a request may take to arrive, in seconds."""
     request_timeout_s: float = Field(default=110.0, gt=0, lt=PLATFORM_TIMEOUT_S)
     """How long a request may take in all, in seconds; then it gets a 504."""
+    calls_in_flight: int = Field(default=64, ge=1, le=1000)
+    """Calls of one worker to its provider at once; fewer while the provider says that it has too many."""
     shutdown_s: float = Field(default=115.0, gt=0)
     """How long what is in flight may take after the server was told to stop, in seconds."""
 
@@ -111,6 +114,7 @@ class ServingSettings(Settings):
     """Who may ask. Without any, only a server on the loopback address starts."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which a server on the loopback address may be asked, besides those of loopback."""
+    predictions: LogSettings = LogSettings()
     docs: bool = True
     """Whether /docs and /openapi.json are there."""
     watch: Watch = Watch()
