@@ -117,7 +117,7 @@ class Fleet:
         """
         known = next((pool for pool in self._pools.values() if pool.version.number == version.number), None)
         begun, self._begun = ([], self._begun) if known else (self._begun, [])
-        pool = known or Pool(version, self._size, self._settings.watch, self._metrics.restarts.inc)
+        pool = known or Pool(version, self._size, self._settings, self._metrics.restarts.inc)
         if not known:
             await pool.start(begun)
         try:

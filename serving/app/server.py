@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -84,6 +85,9 @@ class Server:
 
     def run(self) -> None:
         """Serve until the process is told to stop."""
+        gc.collect()
+        gc.freeze()  # what was imported stays; it need not be gone through again and again
+        gc.set_threshold(20_000)
         uvicorn.Server(
             uvicorn.Config(
                 self.app(),
@@ -96,6 +100,7 @@ class Server:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=int(self._settings.limits.shutdown_s),
             )
