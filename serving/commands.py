@@ -14,7 +14,11 @@ from eval.store import open_store
 from registry.versions import CHAMPION, Registry
 
 
-@click.group("serve", cls=Group, lazy={"databricks": "serving.databricks.commands:databricks"})
+@click.group(
+    "serve",
+    cls=Group,
+    lazy={"databricks": "serving.databricks.commands:databricks", "docker": "serving.docker.commands:docker"},
+)
 def commands() -> None:
     """Expose the champion."""
 
