@@ -1,10 +1,11 @@
 """What the agent does, without MLflow: articles in, answers out, and no label but the configured ones."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from agent.config import AgentConfig
 from agent.labels import TASKS, UNKNOWN
-from agent.providers import Pace, Provider, create_provider
+from agent.providers import Pace, Provider, WaitingProvider, create_provider
 from agent.records import Article, ArticleError, Classification, InvalidArticle
 
 
@@ -52,6 +53,32 @@ class Classifier:
                 asked.append((index, article))
         for position, record in self._provider().classify([article for _, article in asked], pace):
             yield asked[position][0], self._enforce_labels(record)
+
+    @property
+    def waits(self) -> bool:
+        """Whether answering is waiting for a service, so that many articles can be asked about at once by `answer`."""
+        return self._waiting is not None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the service that is waited for is left alone because it failed too often."""
+        return self._waiting is not None and self._waiting.is_down
+
+    async def answer(self, article: Article) -> Classification:
+        """Answer one article in the event loop of the caller, for a provider that waits.
+
+        Raises:
+            ConfigError: the environment lacks a key or an address.
+        """
+        if problem := article.problem():
+            return self._refuse(article, problem)
+        assert self._waiting
+        return self._enforce_labels(await self._waiting.answer(article))
+
+    @cached_property
+    def _waiting(self) -> WaitingProvider | None:
+        provider = self._provider()
+        return provider if isinstance(provider, WaitingProvider) else None
 
     def _provider(self) -> Provider:
         """The provider, created when first needed so that importing and configuring cost nothing."""

@@ -84,6 +84,15 @@ class NotifyCredentials(Credentials):
     """Addresses as apprise takes them, with spaces between."""
 
 
+class HashKeyCredentials(Credentials):
+    """What the articles of the prediction log are named by."""
+
+    model_config = SettingsConfigDict(env_prefix="NEWS_CLASSIFIER_")
+
+    hash_key: SecretStr | None = None
+    """Any text of 16 characters or more; servers that share it give an article the same name."""
+
+
 class DatabricksLogin:
     """Signs requests to a workspace: with the token, or with whatever the Databricks SDK finds (OAuth, a profile).
 

@@ -7,12 +7,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mlflow.exceptions import MlflowException
-from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import TypeAdapter, ValidationError
 
+from agent.errors import DataError
 from agent.records import Article, InvalidArticle
 
 ARTICLE_LIST = TypeAdapter(list[Article])
@@ -30,31 +29,35 @@ class ArticleBatch(NamedTuple):
     """Whether one article was asked about by itself, rather than a list of articles."""
 
 
-def read_request(request: ResponsesAgentRequest) -> ArticleBatch:
+def read_request(messages: str | Sequence[Any], custom_inputs: Mapping[str, object] | None) -> ArticleBatch:
     """The articles that a request asks about.
 
+    Args:
+        messages: Its `input`: messages, as objects or as JSON, or the text of one.
+        custom_inputs: Its `custom_inputs`, which go first.
+
     Raises:
-        MlflowException: the request has none of the accepted forms (error code INVALID_PARAMETER_VALUE, HTTP 400).
+        DataError: the request has none of the accepted forms.
     """
-    if request.custom_inputs:
-        return _read_fields(request.custom_inputs)
-    for message in reversed(request.input):
-        if getattr(message, "role", None) == "user":
-            return _read_text(_message_text(getattr(message, "content", "")))
-    raise MlflowException.invalid_parameter_value(f"The request holds no article. {ACCEPTED}")
+    if custom_inputs:
+        return _read_fields(custom_inputs)
+    if isinstance(messages, str):
+        return _read_text(messages)
+    for message in reversed(messages):
+        if _part(message, "role") == "user":
+            return _read_text(_message_text(_part(message, "content")))
+    raise DataError(f"The request holds no article. {ACCEPTED}")
 
 
 def _read_fields(fields: Mapping[str, object]) -> ArticleBatch:
     if "articles" in fields:
         entries = fields["articles"]
         if not isinstance(entries, list):
-            raise MlflowException.invalid_parameter_value(
-                f"'articles' must be a list of objects, not {type(entries).__name__}. {ACCEPTED}"
-            )
+            raise DataError(f"'articles' must be a list of objects, not {type(entries).__name__}. {ACCEPTED}")
         return ArticleBatch(read_articles(entries), single=False)
     if "title" in fields or "content" in fields:
         return ArticleBatch(read_articles([fields]), single=True)
-    raise MlflowException.invalid_parameter_value(f"custom_inputs has the keys {sorted(fields)}. {ACCEPTED}")
+    raise DataError(f"custom_inputs has the keys {sorted(fields)}. {ACCEPTED}")
 
 
 def read_articles(entries: list[object]) -> list[Article | InvalidArticle]:
@@ -86,11 +89,15 @@ def _read_article(entry: object) -> Article | InvalidArticle:
         return InvalidArticle(given, f"field {first['loc'][0]!r}: {first['msg']}")
 
 
+def _part(whole: object, name: str) -> object:
+    """A field of a message, or of a part of one."""
+    return whole.get(name) if isinstance(whole, dict) else getattr(whole, name, None)
+
+
 def _message_text(content: object) -> str:
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else []
-    texts = (part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in parts)
+    texts = (_part(part, "text") for part in (content if isinstance(content, list) else []))
     return "\n".join(text for text in texts if isinstance(text, str))
 
 

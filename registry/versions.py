@@ -151,6 +151,11 @@ class Registry:
                     return False
                 raise
 
+    def tags(self, number: str) -> Mapping[str, str]:
+        """Tags of a version. Raises RegistryError if there is no such version, or it cannot be read."""
+        with explained(f"read version {number} of {self.name!r}", self.name):
+            return dict(self._client.get_model_version(self.name, number).tags)
+
     def put_aliases(self, wanted: Mapping[str, str]) -> None:
         """Make the four aliases point where they are wanted, and nowhere else; the champion moves in one call.
 

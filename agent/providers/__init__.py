@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,22 @@ class Provider(Protocol):
 
         An article that cannot be answered is answered with an `error`; only what makes every answer impossible raises.
         Where the pace has a budget and it is spent, the rest of the articles is not answered.
+        """
+
+
+@runtime_checkable
+class WaitingProvider(Provider, Protocol):
+    """A provider whose answers are waited for rather than computed."""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the service failed so often that it is left alone for a while."""
+
+    async def answer(self, article: Article) -> Classification:
+        """Answer one article in the caller's event loop, which has to be the same every time.
+
+        Raises:
+            ConfigError: the environment lacks a key or an address.
         """
 
 

@@ -84,6 +84,8 @@ class LLMProvider(ABC):
         self._transport = Transport(config.timeouts)
         self._policy = FailurePolicy(config.retries)
         self._known_endpoint: Endpoint | None = None
+        self._desk: Desk | None = None
+        """Where single articles are asked about."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint:
@@ -110,6 +112,24 @@ class LLMProvider(ABC):
         if articles:
             self.open()
             yield from iterate(partial(self._classify_all, articles, pace))
+
+    async def answer(self, article: Article) -> Classification:
+        """Answer one article in the caller's event loop, which has to be the same every time.
+
+        All callers share as many calls in flight as the configuration allows.
+
+        Raises:
+            ConfigError: the environment lacks a key or an address.
+        """
+        self.open()
+        if self._desk is None:
+            self._desk = Desk(Slots(self.config.max_concurrency), False, None, 0, None, {})
+        return await self._classify(article, self._desk)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the service failed so often that it is left alone for a while."""
+        return self._policy.breaker.is_open
 
     def list_models(self) -> list[str]:
         """Names of the models that the endpoint offers.

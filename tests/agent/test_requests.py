@@ -1,15 +1,26 @@
 import json
 
 import pytest
-from mlflow.exceptions import MlflowException
 from mlflow.types.responses import ResponsesAgentRequest
 
+from agent.errors import DataError
 from agent.records import Article
-from agent.requests import InvalidArticle, read_request
+from agent.requests import ArticleBatch, InvalidArticle, read_request
 
 
-def request(**fields: object) -> ResponsesAgentRequest:
-    return ResponsesAgentRequest(**{"input": [], **fields})
+def request(**fields: object) -> dict[str, object]:
+    return {"input": [], **fields}
+
+
+def read(given: dict[str, object], form: str) -> ArticleBatch:
+    """Reads a request as MLflow passes it on, or as the JSON that it was sent as."""
+    if form == "JSON":
+        return read_request(given["input"], given.get("custom_inputs"))
+    sent = ResponsesAgentRequest(**given)
+    return read_request(sent.input, sent.custom_inputs)
+
+
+both_forms = pytest.mark.parametrize("form", ["JSON", "MLflow"])
 
 
 def user(content: object) -> dict[str, object]:
@@ -30,15 +41,17 @@ ARTICLE = {"title": "Rowers win", "content": "By a second."}
         (request(input=[user("earlier"), {"role": "assistant", "content": "no"}, user(json.dumps(ARTICLE))]), True),
     ],
 )
-def test_every_form_gives_the_article(given: ResponsesAgentRequest, single: bool) -> None:
-    batch = read_request(given)
+@both_forms
+def test_every_form_gives_the_article(given: dict[str, object], single: bool, form: str) -> None:
+    batch = read(given, form)
     assert batch.articles == [Article(title="Rowers win", content="By a second.")]
     assert batch.single is single
 
 
 @pytest.mark.parametrize("text", ["Rowers win by a second.", '{"a": 1}', "[1]", "{broken"])
-def test_other_text_is_the_content(text: str) -> None:
-    assert read_request(request(input=[user(text)])).articles == [Article(content=text)]
+@both_forms
+def test_other_text_is_the_content(text: str, form: str) -> None:
+    assert read(request(input=[user(text)]), form).articles == [Article(content=text)]
 
 
 @pytest.mark.parametrize(
@@ -51,15 +64,19 @@ def test_other_text_is_the_content(text: str) -> None:
         request(input=[{"role": "system", "content": "You are a classifier."}]),
     ],
 )
-def test_no_article_is_a_bad_request_that_says_what_is_accepted(given: ResponsesAgentRequest) -> None:
-    with pytest.raises(MlflowException, match="Send custom_inputs") as caught:
-        read_request(given)
-    assert caught.value.get_http_status_code() == 400
+@both_forms
+def test_no_article_is_an_error_that_says_what_is_accepted(given: dict[str, object], form: str) -> None:
+    with pytest.raises(DataError, match="Send custom_inputs"):
+        read(given, form)
+
+
+def test_a_text_alone_is_an_article() -> None:
+    assert read_request("Rowers win.", None).articles == [Article(content="Rowers win.")]
 
 
 def test_a_bad_entry_is_its_own_problem_and_keeps_its_place() -> None:
     entries = [ARTICLE, {"id": "b", "title": 5}, "text", {**ARTICLE, "id": 3, "category": "Sports"}]
-    first, second, third, fourth = read_request(request(custom_inputs={"articles": entries})).articles
+    first, second, third, fourth = read(request(custom_inputs={"articles": entries}), "JSON").articles
     assert first == Article(**ARTICLE)
     assert isinstance(second, InvalidArticle)
     assert second.id == "b"
@@ -69,11 +86,12 @@ def test_a_bad_entry_is_its_own_problem_and_keeps_its_place() -> None:
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000])
-def test_text_that_breaks_a_json_parser_is_just_text(text: str) -> None:
-    assert read_request(request(input=[user(text)])).articles == [Article(content=text)]
+@both_forms
+def test_text_that_breaks_a_json_parser_is_just_text(text: str, form: str) -> None:
+    assert read(request(input=[user(text)]), form).articles == [Article(content=text)]
 
 
 def test_an_id_that_no_encoding_can_carry_is_not_sent_back() -> None:
-    [entry] = read_request(request(custom_inputs={"articles": [{"id": "a\ud800", "title": "t"}]})).articles
+    [entry] = read(request(custom_inputs={"articles": [{"id": "a\ud800", "title": "t"}]}), "JSON").articles
     assert isinstance(entry, InvalidArticle)
     assert entry.id is None

@@ -2,13 +2,15 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse
 
 from agent.config import AgentConfig
 from agent.labels import UNKNOWN
 from agent.providers import Pace
 from agent.records import MAX_ARTICLE_CHARS, Article, Classification
-from agent.responses_agent import NewsClassifierAgent, in_order
+from agent.replies import in_order
+from agent.responses_agent import NewsClassifierAgent
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,9 @@ def test_answers_stream_in_order_whatever_order_they_come_in() -> None:
     for answer in in_order((index, record.model_copy(update={"id": index})) for index, _ in shuffled):
         seen.append(answer.id)
     assert seen == [0, 1, 2, 3]
+
+
+def test_a_request_without_an_article_is_a_bad_request_to_mlflow(agent: NewsClassifierAgent) -> None:
+    with pytest.raises(MlflowException, match="holds no article") as caught:
+        agent.predict(ResponsesAgentRequest(input=[]))
+    assert caught.value.get_http_status_code() == 400

@@ -1,0 +1,1 @@
+"""The production server: `news-classifier serve app`."""

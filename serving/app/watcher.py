@@ -1,0 +1,100 @@
+"""A process that reads the registry for the server: started by `serving.app.watch`, never imported by it.
+
+MLflow and a connection to a store take memory and time that the server itself should not spend. One line of JSON for
+each change: {"champion": {...} | null, "challenger": {...} | null}, or {"problem": TEXT} when the registry cannot be
+read. Ends when its standard input ends.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from agent.errors import NewsClassifierError
+from agent.redaction import redact
+from eval.store import open_store
+from registry.versions import EVIDENCE_TAG, Registry, version_uri
+
+Found = dict[str, object]
+
+
+def main(name: str, aliases: list[str], every_s: float) -> None:
+    """Say who has the aliases, now and whenever that changes.
+
+    Args:
+        name: Of the registered model.
+        aliases: Of the champion and, where there is to be one, the challenger; or the number of a version.
+        every_s: How often to look, in seconds.
+    """
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever libraries print must not stand between the answers
+    threading.Thread(target=end_with_server, daemon=True).start()
+    watcher = Watcher(name)
+    said = ""
+    while True:
+        line = json.dumps(watcher.look(aliases))
+        if line != said:
+            said = line
+            answers.write(f"{line}\n")
+            answers.flush()
+        time.sleep(every_s)
+
+
+def end_with_server() -> None:
+    """Wait until the server is gone."""
+    sys.stdin.read()
+    os._exit(0)
+
+
+class Watcher:
+    """Reads one registered model.
+
+    Args:
+        name: Its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._registry: Registry | None = None
+        self._known: dict[str, Found] = {}
+        """Of versions, by their numbers; a version never changes."""
+
+    def look(self, aliases: list[str]) -> Found:
+        """Who has the aliases, or why that cannot be read."""
+        try:
+            if self._registry is None:
+                open_store()
+                self._registry = Registry(self._name, MlflowClient())
+            held = self._registry.aliases()
+            return {
+                role: self._version(alias if alias.isdigit() else held.get(alias), alias)
+                for role, alias in zip(("champion", "challenger"), aliases, strict=False)
+            }
+        except NewsClassifierError as err:
+            return {"problem": str(err)}
+        except Exception as err:
+            return {"problem": redact(f"{type(err).__name__}: {err}")}
+
+    def _version(self, number: str | None, alias: str) -> Found | None:
+        if number is None:
+            return None
+        if number not in self._known:
+            assert self._registry
+            tags = self._registry.tags(number)
+            folder = mlflow.artifacts.download_artifacts(version_uri(self._name, number))
+            self._known[number] = {
+                "name": self._name,
+                "number": number,
+                "folder": str(Path(folder).resolve()),
+                "evidence_hash": tags.get(EVIDENCE_TAG),
+            }
+        return {**self._known[number], "alias": None if alias.isdigit() else alias}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[3:], float(sys.argv[2]))

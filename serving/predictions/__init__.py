@@ -1,0 +1,1 @@
+"""What the server answered, kept for later: labels, comparisons, drift."""
