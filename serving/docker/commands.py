@@ -1,21 +1,17 @@
 """`news-classifier serve docker`."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import click
 
-from agent.settings import read_yaml
 from eval.console import err, json_option, out, path_option, print_json
 from eval.store import open_store
 from registry.versions import CHAMPION
-from serving.docker.container import KEYS, Running, Wanted, run
-from serving.docker.context import API_KEYS
+from serving.app.settings import SETTINGS_FILE, load_settings
+from serving.docker.container import Running, Wanted, run
 from serving.docker.engine import open_engine
 from serving.docker.image import Image, build, choose, find
 
-SETTINGS_FILE = Path("config/serving.yaml")
 READY_TIMEOUT_S = 120
 
 
@@ -64,7 +60,7 @@ def docker(
     Without --build and --run it does both. Exit codes: 0 done; 2 wrong input; 3 it could not be done.
     """
     building, running = only_build or not only_run, only_run or not only_build
-    wanted = Wanted(address, port, api_keys(settings_file), variables, state)
+    wanted = Wanted(address, port, load_settings(settings_file).api_keys, variables, state)
     with open_engine() as client:
         if building:
             open_store()
@@ -89,18 +85,14 @@ def tag_of(model: str) -> str:
     return choose(model).tag
 
 
-def api_keys(settings_file: Path) -> tuple[str, ...]:
-    """Who may ask, of the environment and of the settings, each as `name:sha256[:requests a minute]`."""
-    listed: Any = read_yaml(settings_file).get(API_KEYS) or ()
-    fields = ("name", "sha256", "requests_per_minute")
-    settings = (":".join(str(key[field]) for field in fields if key.get(field)) for key in listed)
-    return (*os.environ.get(KEYS, "").split(), *settings)
-
-
 def report(image: Image, container: Running | None, *, as_json: bool) -> None:
     """Print what there is now; a key that was made for a container is shown this once, and only to people."""
     if container and container.key:
-        err.print(f"No API keys are set, so {container.name} has one of its own: {container.key}", soft_wrap=True)
+        err.print(
+            f"No API keys are set, so {container.name} has one of its own: {container.key} "
+            "To give it yours: news-classifier serve key NAME",
+            soft_wrap=True,
+        )
     if as_json:
         found = {"tag": image.tag, "id": image.id, "size_mb": image.size_mb, "labels": dict(image.labels)}
         print_json({"image": found, "container": ran(container) if container else None})
@@ -108,7 +100,8 @@ def report(image: Image, container: Running | None, *, as_json: bool) -> None:
     version = f"version {image.label('version')} of {image.label('model')}"
     if container is None:
         out.print(
-            f"{image.tag}: {version}, {image.size_mb} MB. Run it: news-classifier serve docker --run --tag {image.tag}", soft_wrap=True
+            f"{image.tag}: {version}, {image.size_mb} MB. Run it: news-classifier serve docker --run --tag {image.tag}",
+            soft_wrap=True,
         )
         return
     out.print(

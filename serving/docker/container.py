@@ -17,12 +17,11 @@ from docker.errors import APIError, NotFound
 
 from agent.errors import DeploymentError
 from agent.redaction import redact
+from serving.app.settings import KEYS_VARIABLE, ApiKey
 from serving.docker.engine import last_lines
 from serving.docker.healthcheck import PORT
 from serving.docker.image import LABEL, REPOSITORY, Image
 
-KEYS = "NEWS_CLASSIFIER_API_KEYS"
-"""Who may ask, as `name:sha256[:requests a minute] ...`."""
 PROVIDER_VARIABLES: Mapping[str, Sequence[str]] = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
     "databricks": ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
@@ -56,8 +55,8 @@ class Wanted(NamedTuple):
     """Of this machine, where it is published."""
     port: int
     """Of this machine."""
-    keys: tuple[str, ...]
-    """Who may ask, each as `name:sha256[:requests a minute]`."""
+    keys: tuple[ApiKey, ...]
+    """Who may ask."""
     variables: tuple[str, ...] = ()
     """Further variables of this environment that it is given."""
     state: str | None = None
@@ -179,8 +178,13 @@ def environment(provider: str, wanted: Wanted, key: str) -> dict[str, str]:
     names = (*PROVIDER_VARIABLES.get(provider, ()), *wanted.variables)
     deployer = f"deployment:{hashlib.sha256(key.encode()).hexdigest()}"
     return {name: os.environ[name] for name in names if os.environ.get(name)} | {
-        KEYS: " ".join((*wanted.keys, deployer))
+        KEYS_VARIABLE: " ".join((*map(key_words, wanted.keys), deployer))
     }
+
+
+def key_words(key: ApiKey) -> str:
+    """A key as the server's environment has it."""
+    return f"{key.name}:{key.sha256}:{key.requests_per_minute}"
 
 
 def folders_in_memory(wanted: Wanted) -> dict[str, str]:

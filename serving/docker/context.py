@@ -5,6 +5,7 @@ it goes in: neither names, rights, times nor keys.
 """
 
 import io
+import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,9 @@ import yaml
 
 from agent.errors import DeploymentError
 from agent.settings import read_yaml
+from serving.app.settings import SETTINGS_FILE
+from serving.app.versions import REGISTERED_FILE
+from serving.golden import SMOKE_FILE
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER.parent.parent
@@ -23,11 +27,14 @@ CODE = (
     "agent",
     "serving/__init__.py",
     "serving/app",
+    "serving/golden.py",
     "serving/predictions",
     "serving/docker/__init__.py",
     "serving/docker/healthcheck.py",
 )
 """What the server is made of; a test checks that it imports nothing else of ours."""
+LEFT_OUT = frozenset({"serving/app/watcher.py"})
+"""What reads a registry, which a container has none of."""
 API_KEYS = "api_keys"
 """The one setting that is given to a container, and not to an image."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -44,34 +51,42 @@ class Differences(NamedTuple):
     """Sentences about those that it has in another version."""
 
 
-def write_context(target: IO[bytes], model: Path, settings_file: Path) -> None:
+def write_context(target: IO[bytes], model: Path, registered: Mapping[str, str], settings_file: Path) -> None:
     """Write the tar that a build takes.
 
     Args:
         target: Where it goes.
         model: Folder of the version.
+        registered: Which version it is, for the server to tell.
         settings_file: The server's settings.
 
     Raises:
         ConfigError: the settings cannot be read.
     """
     with tarfile.open(fileobj=target, mode="w") as tar:
-        for name, content in context_files(model, settings_file):
+        for name, content in context_files(model, registered, settings_file):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
 
 
-def context_files(model: Path, settings_file: Path) -> Iterator[tuple[str, bytes]]:
+def context_files(model: Path, registered: Mapping[str, str], settings_file: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that a build takes, in a fixed order. Raises as `write_context` does."""
     for name in ("Dockerfile", "requirements.txt"):
         yield name, (FOLDER / name).read_bytes()
-    for part in CODE:
-        for path in files_in(SOURCES / part):
-            yield f"app/{path.relative_to(SOURCES).as_posix()}", path.read_bytes()
-    yield "app/config/serving.yaml", settings_without_keys(settings_file)
+    for path in code_files():
+        yield f"app/{path.relative_to(SOURCES).as_posix()}", path.read_bytes()
+    yield f"app/{SETTINGS_FILE.as_posix()}", settings_without_keys(settings_file)
+    yield f"app/{SMOKE_FILE.as_posix()}", SMOKE_FILE.read_bytes()
     for path in files_in(model):
         yield f"model/{path.relative_to(model).as_posix()}", path.read_bytes()
+    yield f"model/{REGISTERED_FILE}", json.dumps(registered).encode()
+
+
+def code_files() -> list[Path]:
+    """The files that the server is made of."""
+    found = [path for part in CODE for path in files_in(SOURCES / part)]
+    return [path for path in found if path.relative_to(SOURCES).as_posix() not in LEFT_OUT]
 
 
 def files_in(place: Path) -> list[Path]:
@@ -82,7 +97,8 @@ def files_in(place: Path) -> list[Path]:
 
 def settings_without_keys(path: Path) -> bytes:
     """The server's settings but for who may ask, which an image that is passed on should not tell."""
-    kept = {name: value for name, value in read_yaml(path).items() if name != API_KEYS}
+    found = read_yaml(path) if path != SETTINGS_FILE or path.exists() else {}
+    kept = {name: value for name, value in found.items() if name != API_KEYS}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True).encode()
 
 

@@ -44,6 +44,12 @@ class Chosen(NamedTuple):
         return f"models:/{self.name}/{self.version.number}"
 
     @property
+    def registered(self) -> dict[str, str]:
+        """Which version it is, as its server tells."""
+        evidence = self.version.tags.get(EVIDENCE_TAG)
+        return {"name": self.name, "version": self.version.number} | ({"evidence_hash": evidence} if evidence else {})
+
+    @property
     def tag(self) -> str:
         """What its image is called unless somebody says otherwise."""
         return f"{REPOSITORY}:{self.version.number}"
@@ -110,7 +116,7 @@ def build(
         model = Path(download_artifacts(artifact_uri=chosen.uri, dst_path=folder))
         for difference in check_requirements(chosen.version.number, model):
             tell(f"Version {chosen.version.number} was logged with {difference}.")
-        write_context(context, model, settings_file)
+        write_context(context, model, chosen.registered, settings_file)
         context.seek(0)
         base = base or f"python:{python_of(model)}-slim"
         stream = client.api.build(
@@ -139,8 +145,8 @@ def follow(stream: Iterator[Mapping[str, Any]], base: str, tell: Callable[[str],
             tell(redact(text.strip())[:STEP_CHARS])
         if "error" in message:
             raise DeploymentError(
-                f"The image could not be built on {base}: {message['error']} It last said: {last_lines(said)}. Correct that and "
-                "build again; steps that succeeded are kept."
+                f"The image could not be built on {base}: {message['error']} It last said: {last_lines(said)}. Correct "
+                "that and build again; steps that succeeded are kept."
             )
 
 

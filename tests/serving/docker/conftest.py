@@ -14,7 +14,6 @@ from mlflow.tracking import MlflowClient
 from agent.config import AgentConfig
 from eval.logged_model import log_agent
 from registry.versions import EVIDENCE_TAG, Registry
-from tests.conftest import ROOT
 
 EVIDENCE = "0123456789abcdef" * 4
 
@@ -58,8 +57,3 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
         pytest.skip(f"no Docker engine answers: {err}")
     yield client
     client.close()
-
-
-@pytest.fixture
-def settings_file() -> Path:
-    return ROOT / "config" / "serving.yaml"

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.errors import DeploymentError
+from serving.app.settings import KEYS_VARIABLE, ApiKey
 from serving.cli import main
-from serving.docker.commands import api_keys
-from serving.docker.container import KEYS, Wanted, environment, folders_in_memory
+from serving.docker.container import Wanted, environment, folders_in_memory
 from serving.docker.healthcheck import is_ready
 
 SHA256 = "ab" * 32
@@ -49,25 +49,17 @@ def test_settings_that_cannot_be_read_are_wrong_input(workspace: Path) -> None:
     assert "nowhere.yaml" in result.stderr
 
 
-def test_keys_come_from_the_environment_and_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEYS, f"ann:{SHA256}:60 bob:{SHA256}")
-    settings = tmp_path / "serving.yaml"
-    settings.write_text(
-        f"api_keys:\n- {{name: eve, sha256: {SHA256}, requests_per_minute: 5}}\n- {{name: joe, sha256: {SHA256}}}\n",
-        encoding="utf-8",
-    )
-    assert api_keys(settings) == (f"ann:{SHA256}:60", f"bob:{SHA256}", f"eve:{SHA256}:5", f"joe:{SHA256}")
-
-
 def test_a_container_is_given_its_providers_keys_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "one")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "two")
-    found = environment("openai", WANTED._replace(keys=(f"ann:{SHA256}",)), "key")
+    found = environment(
+        "openai", WANTED._replace(keys=(ApiKey(name="ann", sha256=SHA256, requests_per_minute=60),)), "key"
+    )
     deployment = f"deployment:{hashlib.sha256(b'key').hexdigest()}"
-    assert found == {"OPENAI_API_KEY": "one", KEYS: f"ann:{SHA256} {deployment}"}
-    assert environment("sklearn", WANTED, "key") == {KEYS: deployment}
+    assert found == {"OPENAI_API_KEY": "one", KEYS_VARIABLE: f"ann:{SHA256}:60 {deployment}"}
+    assert environment("sklearn", WANTED, "key") == {KEYS_VARIABLE: deployment}
     with pytest.raises(DeploymentError, match="HTTPS_PROXY is not set, so --env cannot pass it on"):
         environment("sklearn", WANTED._replace(variables=("HTTPS_PROXY",)), "key")
 

@@ -11,9 +11,13 @@ import grimp
 import pytest
 
 from agent.errors import DeploymentError
+from serving.app.settings import SETTINGS_FILE, load_settings
+from serving.app.versions import version_in
 from serving.docker.container import USER
-from serving.docker.context import CODE, FOLDER, SOURCES, check_requirements, differences, files_in, pins, write_context
+from serving.docker.context import FOLDER, SOURCES, check_requirements, code_files, differences, pins, write_context
 from serving.docker.healthcheck import PORT
+
+REGISTERED = {"name": "news_classifier", "version": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +27,14 @@ def graph() -> grimp.ImportGraph:
 
 def shipped(graph: grimp.ImportGraph) -> set[str]:
     """Our modules that an image holds."""
-    files = [path.relative_to(SOURCES) for part in CODE for path in files_in(SOURCES / part) if path.suffix == ".py"]
+    files = [path.relative_to(SOURCES) for path in code_files() if path.suffix == ".py"]
     names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files}
     return names & graph.modules
 
 
 def packed(model: Path, settings: Path) -> tarfile.TarFile:
     file = io.BytesIO()
-    write_context(file, model, settings)
+    write_context(file, model, REGISTERED, settings)
     file.seek(0)
     return tarfile.open(fileobj=file)
 
@@ -66,7 +70,7 @@ def test_the_health_check_imports_the_standard_library_alone() -> None:
 
 def test_a_context_holds_the_version_the_code_and_settings_without_keys(champion: Path, tmp_path: Path) -> None:
     settings = tmp_path / "serving.yaml"
-    settings.write_text("timeout_s: 7\napi_keys:\n  - {name: ann, sha256: " + "ab" * 32 + "}\n", encoding="utf-8")
+    settings.write_text("docs: false\napi_keys:\n  - {name: ann, sha256: " + "ab" * 32 + "}\n", encoding="utf-8")
     with packed(champion, settings) as tar:
         names = tar.getnames()
         assert {"Dockerfile", "requirements.txt", "model/MLmodel", "model/code/agent/model.py"} <= {*names}
@@ -77,13 +81,17 @@ def test_a_context_holds_the_version_the_code_and_settings_without_keys(champion
         assert {(entry.uid, entry.uname, entry.mtime) for entry in tar} == {(0, "", 0)}
         file = tar.extractfile("app/config/serving.yaml")
         assert file
-        assert file.read() == b"timeout_s: 7\n"
+        assert file.read() == b"docs: false\n"
+        tar.extractall(tmp_path / "context", filter="data")
+    assert version_in(tmp_path / "context" / "model").number == "1"
+    found = load_settings(tmp_path / "context" / "app" / "config" / "serving.yaml")
+    assert (found.docs, found.api_keys) == (False, ())
 
 
-def test_the_same_version_makes_the_same_bytes(champion: Path, settings_file: Path) -> None:
+def test_the_same_version_makes_the_same_bytes(champion: Path) -> None:
     one, other = io.BytesIO(), io.BytesIO()
-    write_context(one, champion, settings_file)
-    write_context(other, champion, settings_file)
+    write_context(one, champion, REGISTERED, SETTINGS_FILE)
+    write_context(other, champion, REGISTERED, SETTINGS_FILE)
     assert one.getvalue() == other.getvalue()
 
 

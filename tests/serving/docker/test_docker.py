@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from docker.errors import NotFound
 
 from agent.errors import DeploymentError
+from serving.app.settings import KEYS_VARIABLE
 from serving.cli import main
-from serving.docker.container import KEYS, PORT, USER, Wanted, run
+from serving.docker.container import PORT, USER, Wanted, run
 from serving.docker.image import MB, Image
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -46,7 +47,7 @@ def served(
     engine: Any, champion: Path, free_port: int, monkeypatch: pytest.MonkeyPatch, made: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Any]]:
     """What the command says, and the container that it started."""
-    monkeypatch.setenv(KEYS, f"test:{hashlib.sha256(KEY.encode()).hexdigest()}")
+    monkeypatch.setenv(KEYS_VARIABLE, f"test:{hashlib.sha256(KEY.encode()).hexdigest()}")
     result = serve("--port", str(free_port), "--tag", TAG, *(["--run"] if made else []), "--json")
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
