@@ -17,7 +17,11 @@ from registry.versions import CHAMPION, Registry
 @click.group(
     "serve",
     cls=Group,
-    lazy={"databricks": "serving.databricks.commands:databricks", "docker": "serving.docker.commands:docker"},
+    lazy={
+        "app": "serving.app.commands:app",
+        "databricks": "serving.databricks.commands:databricks",
+        "docker": "serving.docker.commands:docker",
+    },
 )
 def commands() -> None:
     """Expose the champion."""

@@ -177,5 +177,3 @@ class Worker:
         for number in list(self._asked):
             self._settle(number, WorkerLost("The worker ended before it answered."))
         self.on_end()
-
-

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from agent.settings import parse_settings, read_settings
+from serving.predictions.settings import LogSettings
 
 SETTINGS_FILE = Path("config/serving.yaml")
 KEYS_VARIABLE = "NEWS_CLASSIFIER_API_KEYS"
@@ -111,6 +112,7 @@ class ServingSettings(Settings):
     """Who may ask. Without any, only a server on the loopback address starts."""
     allowed_hosts: tuple[str, ...] = ()
     """Names under which a server on the loopback address may be asked, besides those of loopback."""
+    predictions: LogSettings = LogSettings()
     docs: bool = True
     """Whether /docs and /openapi.json are there."""
     watch: Watch = Watch()

@@ -1,11 +1,15 @@
 """Which versions are to be served, as the watcher finds them."""
 
 import json
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from agent.errors import ArtifactError
+from agent.champion import CHAMPION, registered_model_name
+from agent.errors import ArtifactError, ConfigError
 
+CHALLENGER = "challenger"
+REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w.-]+)|/(?P<number>\d+))")
 REGISTERED_FILE = "registered.json"
 """Beside MLmodel in a folder that was taken out of a registry: which version it is."""
 
@@ -29,6 +33,41 @@ class Wanted(NamedTuple):
     champion: Version | None
     """None while the alias is nobody's: whoever serves goes on."""
     challenger: Version | None = None
+
+
+class Source(NamedTuple):
+    """Where versions come from."""
+
+    name: str
+    """Of the registered model."""
+    aliases: tuple[str, ...]
+    """Of the champion and, where there is to be one, the challenger; or the number of a version."""
+    fixed: Version | None = None
+    """The version in a folder, instead of all that."""
+
+    @classmethod
+    def parse(cls, model: str) -> Self:
+        """Read how people name a model: @ALIAS, models:/NAME@ALIAS, models:/NAME/NUMBER, or a folder.
+
+        Raises:
+            ConfigError: it is none of these.
+            ArtifactError: the folder holds no model.
+        """
+        if model.startswith("@"):
+            return cls(registered_model_name(), aliases_from(model[1:]))
+        if found := REGISTERED.fullmatch(model):
+            return cls(found["name"], aliases_from(found["alias"] or found["number"]))
+        if Path(model).is_dir():
+            version = version_in(Path(model).resolve())
+            return cls(version.name, (), version)
+        raise ConfigError(
+            f"{model!r} is no model to serve. Give @ALIAS, models:/NAME@ALIAS, models:/NAME/NUMBER, or a folder."
+        )
+
+
+def aliases_from(first: str) -> tuple[str, ...]:
+    """What is watched: beside the champion the challenger, for its share and as a shadow."""
+    return (first, CHALLENGER) if first == CHAMPION else (first,)
 
 
 def version_in(folder: Path) -> Version:

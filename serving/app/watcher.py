@@ -7,6 +7,7 @@ read. Ends when its standard input ends.
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -31,6 +32,8 @@ def main(name: str, aliases: list[str], every_s: float) -> None:
         aliases: Of the champion and, where there is to be one, the challenger; or the number of a version.
         every_s: How often to look, in seconds.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the server decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever libraries print must not stand between the answers
     threading.Thread(target=end_with_server, daemon=True).start()

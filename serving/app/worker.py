@@ -1,11 +1,11 @@
 """A process that serves one model version: started by `serving.app.process`, never imported by it.
 
-Nothing of ours but `frames` is imported before the version is loaded, so that `agent` here is the version's own code. It
-needs little of it, so that versions of another age can be served: `NewsClassifierAgent.loaded`, its `config`, `classify`
-and, where there is one, `classifier.answer`.
+Nothing of ours but `frames` is imported before the version is loaded, so that `agent` here is the version's own code.
+Little of it is needed, so that versions of another age can be served: `NewsClassifierAgent.loaded`, its `config`,
+`classify` and, where there is one, `classifier.answer`.
 
-Messages are JSON. In:  {"load": FOLDER}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}.
-Out: {"ready", ...} or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong", "down"}.
+Messages are JSON. In: {"load": FOLDER}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}. Out: {"ready": FACTS}
+or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong", "down"}.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ from serving.app.frames import LENGTH_BYTES, Frames, framed
 BATCH_SIZE = 256
 """Articles that a local model takes at once, so that a long request does not keep short ones waiting."""
 READ_BYTES = 65536
+Send = Callable[[bytes], None]
+AskOne = Callable[[Any], Coroutine[Any, Any, Any]]
+"""Answers one article."""
 
 
 def main(descriptor: int) -> None:
@@ -85,7 +88,6 @@ def load(folder: Path) -> tuple[Any, dict[str, object]]:
 
 async def serve(connection: socket.socket, agent: Any) -> None:
     """Answer messages until the other end is gone."""
-    answers = answerer(agent)
     gone = asyncio.Event()
 
     def receive(frame: bytes) -> None:
@@ -95,11 +97,11 @@ async def serve(connection: socket.socket, agent: Any) -> None:
         elif "cancel" in message:
             answers.cancel(message["cancel"])
         else:
-            answers.send(json.dumps({"pong": True, "down": bool(getattr(agent.classifier, "is_down", False))}).encode())
+            frames.send(json.dumps({"pong": True, "down": bool(getattr(agent.classifier, "is_down", False))}).encode())
 
-    loop = asyncio.get_running_loop()
-    _, frames = await loop.create_connection(lambda: Frames(receive, gone.set), sock=connection)
-    answers.send = frames.send
+    frames = Frames(receive, gone.set)
+    answers = answerer(agent, frames.send)
+    await asyncio.get_running_loop().create_connection(lambda: frames, sock=connection)
     await gone.wait()
     os._exit(0)  # nobody wants what is still being asked
 
@@ -110,13 +112,12 @@ def articles_of(fields: Sequence[dict[str, Any]]) -> list[Any]:
     return [article(**entry) for entry in fields]
 
 
-def answerer(agent: Any) -> "Local | Waiting":
+def answerer(agent: Any, send: Send) -> "Local | Waiting":
     """How this version's articles are answered."""
-    if getattr(agent.classifier, "waits", False):
-        return Waiting(agent.classifier.answer, agent.config.max_concurrency)
     if agent.config.provider == "sklearn":
-        return Local(agent)
-    return Waiting(in_threads(agent), agent.config.max_concurrency)
+        return Local(agent, send)
+    ask_one = agent.classifier.answer if hasattr(agent.classifier, "answer") else in_threads(agent)
+    return Waiting(ask_one, agent.config.max_concurrency, send)
 
 
 class Local:
@@ -124,14 +125,15 @@ class Local:
 
     Args:
         agent: Of the version.
+        send: Sends a message.
     """
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, send: Send) -> None:
         self._agent = agent
+        self._send = send
         self._waiting: deque[tuple[int, int, int, Any]] = deque()
         """Request, how many articles it has, index, article."""
         self._is_due = False
-        self.send: Callable[[bytes], None] = print
 
     def ask(self, request: int, articles: Sequence[Any]) -> None:
         """Take articles in; they are answered when everything that has arrived is read."""
@@ -154,7 +156,7 @@ class Local:
             records = dict(self._agent.classify([article for *_, article in batch]))
         except Exception as err:
             for request in dict.fromkeys(entry[0] for entry in batch):
-                self.send(failed(request, err))
+                self._send(failed(request, err))
                 self.cancel(request)
         else:
             self._hand_over(batch, records)
@@ -169,7 +171,7 @@ class Local:
             if index + 1 == count:
                 ended.add(request)
         for request, parts in by_request.items():
-            self.send(answered(request, parts, end=request in ended))
+            self._send(answered(request, parts, end=request in ended))
 
 
 class Waiting:
@@ -178,14 +180,15 @@ class Waiting:
     Args:
         ask_one: Answers one article.
         concurrency: How many calls the version's configuration allows.
+        send: Sends a message.
     """
 
-    def __init__(self, ask_one: Callable[[Any], Coroutine[Any, Any, Any]], concurrency: int) -> None:
+    def __init__(self, ask_one: AskOne, concurrency: int, send: Send) -> None:
         self._ask_one = ask_one
+        self._send = send
         self._share = max(concurrency // 2, 1)
         """Of one request, so that a long one leaves places for others."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self.send: Callable[[bytes], None] = print
 
     def ask(self, request: int, articles: Sequence[Any]) -> None:
         """Begin to answer a request."""
@@ -201,25 +204,25 @@ class Waiting:
     async def _answer_all(self, request: int, articles: Sequence[Any]) -> None:
         try:
             if len(articles) == 1:
-                self.send(answered(request, [answer(0, await self._ask_one(articles[0]))], end=True))
+                self._send(answered(request, [answer(0, await self._ask_one(articles[0]))], end=True))
                 return
             places = asyncio.Semaphore(self._share)
             async with asyncio.TaskGroup() as group:
                 for index, article in enumerate(articles):
                     await places.acquire()
                     group.create_task(self._answer_one(request, index, article, places))
-            self.send(answered(request, [], end=True))
+            self._send(answered(request, [], end=True))
         except Exception as err:
-            self.send(failed(request, err))
+            self._send(failed(request, err))
 
     async def _answer_one(self, request: int, index: int, article: Any, places: asyncio.Semaphore) -> None:
         try:
-            self.send(answered(request, [answer(index, await self._ask_one(article))], end=False))
+            self._send(answered(request, [answer(index, await self._ask_one(article))], end=False))
         finally:
             places.release()
 
 
-def in_threads(agent: Any) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+def in_threads(agent: Any) -> AskOne:
     """Answers one article with an agent that knows no other way than to block."""
     threads = ThreadPoolExecutor(agent.config.max_concurrency)
 

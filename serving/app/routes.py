@@ -1,0 +1,290 @@
+"""The routes: what is asked and answered in each of the forms that callers use."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from agent.errors import DataError
+from agent.replies import StreamedReply, response
+from agent.requests import ArticleBatch, read_articles, read_request
+from serving.app.answering import Answering, NobodyThere
+from serving.app.fleet import ROLES, Fleet
+from serving.app.metrics import Metrics
+from serving.app.problems import Problem, busy
+from serving.app.process import Record
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+EVENTS = "text/event-stream"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+DONE = b"data: [DONE]\n\n"
+SINGLE_FIELDS = {"title", "content"}
+Body = Mapping[str, Any]
+
+
+class Routes:
+    """Everything that can be asked for.
+
+    Args:
+        answering: Answers articles.
+        fleet: Who serves.
+        metrics: What is counted.
+        refresh: Called before the metrics are shown.
+        max_articles: Most articles in a request.
+    """
+
+    def __init__(
+        self, answering: Answering, fleet: Fleet, metrics: Metrics, refresh: Callable[[], None], max_articles: int
+    ) -> None:
+        self._answering = answering
+        self._fleet = fleet
+        self._metrics = metrics
+        self._refresh = refresh
+        self._max_articles = max_articles
+
+    def all(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route("/classify", self.classify, methods=["POST"]),
+            Route("/invocations", self.invocations, methods=["POST"]),
+            Route("/gateway/{name}/invocations", self.invocations, methods=["POST"]),
+            Route("/responses", self.responses, methods=["POST"]),
+            Route("/v1/responses", self.responses, methods=["POST"]),
+            Route("/ping", self.alive, methods=["GET"]),
+            Route("/health", self.alive, methods=["GET"]),
+            Route("/ready", self.ready, methods=["GET"]),
+            Route("/version", self.version, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+        ]
+
+    async def classify(self, request: Request) -> Response:
+        """Plain articles: one, a list, or one a line."""
+        kind = content_type(request)
+        if kind not in (JSON, NDJSON):
+            raise unsupported(f"{JSON} or {NDJSON}")
+        if kind == NDJSON:
+            batch = ArticleBatch(read_articles(read_lines(await request.body())), single=False)
+        else:
+            batch = plain_batch(read_object(await request.body()))
+        self._check(batch)
+        if kind == NDJSON or accepts(request, NDJSON):
+            return StreamingResponse(self._lines(batch, request_id(request)), media_type=NDJSON)
+        answered = await self._answer(batch, request)
+        if not batch.single:
+            return labelled({"classifications": answered.records}, answered.versions)
+        [record] = answered.records
+        if record["error"]:
+            raise problem_with(record)
+        return labelled(record, answered.versions)
+
+    async def invocations(self, request: Request) -> Response:
+        """As MLflow's scoring server."""
+        return await self._respond(request, self._read_json(request, await request.body()), {})
+
+    async def responses(self, request: Request) -> Response:
+        """As OpenAI's responses."""
+        body = self._read_json(request, await request.body())
+        return await self._respond(request, body, openai_fields(body, request_id(request)))
+
+    async def alive(self, request: Request) -> Response:
+        """Whether the server runs."""
+        return Response(b"\n", media_type=JSON)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether it can answer, and who does."""
+        pools = [(role, pool) for role in ROLES if (pool := self._fleet.pool(role))]
+        champion = self._fleet.pool("champion")
+        is_ready = champion is not None and champion.workers > 0
+        versions = [
+            {
+                "version": pool.version.number,
+                "role": role,
+                "breaker": "open" if pool.is_down else "closed",
+                "workers": pool.workers,
+            }
+            for role, pool in pools
+        ]
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(to_json({"ready": is_ready, "versions": versions}), int(status), media_type=JSON)
+
+    async def version(self, request: Request) -> Response:
+        """Which version answers, and on which evidence and code."""
+        champion = self._fleet.pool("champion")
+        if champion is None:
+            raise busy("No version is ready to answer yet.")
+        version, loaded = champion.version, champion.loaded
+        found = {
+            "model": version.name,
+            "version": version.number,
+            "alias": version.alias,
+            "evidence_hash": version.evidence_hash,
+            "code": loaded.code,
+            "provider": loaded.provider,
+            "provider_model": loaded.model,
+            "server": installed_version("news-classifier-agent"),
+        }
+        return Response(to_json(found), media_type=JSON)
+
+    async def metrics(self, request: Request) -> Response:
+        """What Prometheus reads."""
+        self._refresh()
+        return Response(self._metrics.text(), headers={"content-type": METRICS})
+
+    def _read_json(self, request: Request, body: bytes) -> Body:
+        if content_type(request) != JSON:
+            raise unsupported(JSON)
+        return read_object(body)
+
+    async def _respond(self, request: Request, body: Body, extra: Body) -> Response:
+        """Answer a request of the ResponsesAgent, at once or as events."""
+        batch = agent_batch(body)
+        self._check(batch)
+        if body.get("stream") is True:
+            return StreamingResponse(self._events(batch, request_id(request), extra), media_type=EVENTS)
+        answered = await self._answer(batch, request)
+        return labelled({**response(answered.records, single=batch.single), **extra}, answered.versions)
+
+    def _check(self, batch: ArticleBatch) -> None:
+        if len(batch.articles) > self._max_articles:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"A request may have {self._max_articles} articles. Send them in several requests.",
+            )
+
+    async def _answer(self, batch: ArticleBatch, request: Request) -> Any:
+        try:
+            return await self._answering.answer(batch.articles, request_id(request))
+        except NobodyThere as err:
+            raise busy("No worker could answer. Ask again in a moment.") from err
+
+    async def _lines(self, batch: ArticleBatch, request: str) -> AsyncIterator[bytes]:
+        try:
+            async for record in self._answering.stream(batch.articles, request):
+                yield to_json(record) + b"\n"
+        except NobodyThere:
+            yield to_json({"error": busy("No worker could answer the rest.").fields(request)}) + b"\n"
+
+    async def _events(self, batch: ArticleBatch, request: str, extra: Body) -> AsyncIterator[bytes]:
+        """Server-sent events; those of OpenAI's end with the response itself."""
+        reply = StreamedReply(single=batch.single)
+        try:
+            async for record in self._answering.stream(batch.articles, request):
+                yield event(reply.delta(record))
+            for last in reply.end():
+                yield event(last)
+            if extra:
+                whole = {**response(reply.records, single=batch.single), **extra}
+                yield event({"type": "response.completed", "response": whole})
+        except NobodyThere:
+            yield event({"type": "error", "error": busy("No worker could answer the rest.").fields(request)})
+        yield DONE
+
+
+def plain_batch(body: Body) -> ArticleBatch:
+    """The articles of a plain request. Raises Problem."""
+    if "articles" in body:
+        if not isinstance(body["articles"], list):
+            raise wrong_shape("'articles' must be a list of objects.")
+        return ArticleBatch(read_articles(body["articles"]), single=False)
+    if not SINGLE_FIELDS & body.keys():
+        raise wrong_shape("Send 'title' and 'content' of one article, or 'articles', a list of them.")
+    return ArticleBatch(read_articles([body]), single=True)
+
+
+def agent_batch(body: Body) -> ArticleBatch:
+    """The articles of a request of the ResponsesAgent. Raises Problem."""
+    messages, inputs = body.get("input"), body.get("custom_inputs")
+    if not isinstance(messages, str | list):
+        raise wrong_shape("'input' must be a list of messages, or a text.")
+    if inputs is not None and not isinstance(inputs, dict):
+        raise wrong_shape("'custom_inputs' must be an object.")
+    try:
+        return read_request(messages, inputs)
+    except DataError as err:
+        raise wrong_shape(
+            "There is no article: send custom_inputs with 'title' and 'content', or with 'articles', or a user message."
+        ) from err
+
+
+def read_object(body: bytes) -> Body:
+    """A body that is a JSON object. Raises Problem."""
+    try:
+        found = from_json(body, allow_inf_nan=False)
+    except ValueError as err:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8.") from err
+    if not isinstance(found, dict):
+        raise wrong_shape("The body must be a JSON object.")
+    return found
+
+
+def read_lines(body: bytes) -> list[object]:
+    """A body with JSON in each line. Raises Problem."""
+    try:
+        return [from_json(line, allow_inf_nan=False) for line in body.splitlines() if line.strip()]
+    except ValueError as err:
+        raise Problem(HTTPStatus.BAD_REQUEST, "A line of the body is not JSON in UTF-8.") from err
+
+
+def openai_fields(body: Body, request: str) -> dict[str, object]:
+    """What OpenAI's responses have besides the output."""
+    model = body.get("model")
+    return {
+        "id": f"resp_{request}",
+        "created_at": int(time.time()),
+        "model": model if isinstance(model, str) else "champion",
+        "status": "completed",
+        "error": None,
+        "parallel_tool_calls": False,
+        "tool_choice": "none",
+        "tools": [],
+    }
+
+
+def problem_with(record: Record) -> Problem:
+    """Why the only article of a request has no answer."""
+    error = record["error"]
+    if error["type"] == "invalid_article":
+        return wrong_shape(f"This is no article: {error['message']}.")
+    return busy("The model's provider did not answer. Ask again in a moment.", retry_after_s=5)
+
+
+def labelled(content: Body, versions: str) -> Response:
+    """An answer with labels in it, and who gave them."""
+    return Response(to_json(content), headers={"x-model-version": versions}, media_type=JSON)
+
+
+def event(fields: Body) -> bytes:
+    """One server-sent event."""
+    return b"data: " + to_json(fields) + b"\n\n"
+
+
+def content_type(request: Request) -> str:
+    """The media type of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def accepts(request: Request, media_type: str) -> bool:
+    """Whether a media type is asked for by its name."""
+    return media_type in request.headers.get("accept", "")
+
+
+def request_id(request: Request) -> str:
+    """The identifier of a request."""
+    return str(request.state.request_id)
+
+
+def unsupported(allowed: str) -> Problem:
+    """A 415."""
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send the body as {allowed} (header Content-Type).")
+
+
+def wrong_shape(detail: str) -> Problem:
+    """A 422."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

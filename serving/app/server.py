@@ -1,0 +1,210 @@
+"""Puts the parts of the server together and runs them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from agent.errors import ConfigError
+from agent.redaction import redact_logs
+from serving.app.answering import Answering
+from serving.app.control import Control
+from serving.app.documentation import documentation_routes
+from serving.app.fleet import ROLES, Fleet, Role
+from serving.app.guard import LOOPBACK_NAMES, Guard
+from serving.app.keys import Keys
+from serving.app.metrics import Metrics
+from serving.app.problems import Problem
+from serving.app.protocol import ImpatientProtocol
+from serving.app.routes import Routes
+from serving.app.settings import ServingSettings
+from serving.app.traffic import TrafficControl
+from serving.app.versions import Source, Wanted
+from serving.app.watch import Unreadable, watching
+from serving.golden import SmokeSet
+from serving.predictions.article_key import ArticleKey
+from serving.predictions.log import PredictionLog
+
+KEEP_ALIVE_S = 75
+"""Longer than clients and load balancers keep idle connections, so that no request meets one that is being closed."""
+log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """Where the server listens and what it keeps."""
+
+    host: str
+    port: int
+    workers: int
+    state: Path
+
+
+class Server:
+    """One server.
+
+    Args:
+        source: Where the versions come from.
+        place: Where it listens.
+        settings: Everything else.
+        smoke: What a version has to answer before it serves.
+    """
+
+    def __init__(self, source: Source, place: Place, settings: ServingSettings, smoke: SmokeSet) -> None:
+        self._source = source
+        self._place = place
+        self._settings = settings
+        self._wanted = Wanted(source.fixed)
+        self._changed = asyncio.Event()
+        place.state.mkdir(parents=True, exist_ok=True)
+        self._metrics = Metrics()
+        self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
+        self._traffic = TrafficControl(
+            settings.traffic, settings.halt, place.state, on_halt=lambda: self._metrics.halted.set(1)
+        )
+        self._metrics.halted.set(bool(self._traffic.shares.halted))
+        self._log = PredictionLog(settings.predictions, place.state)
+        self._answering = Answering(
+            self._fleet,
+            self._traffic,
+            self._log,
+            ArticleKey(place.state),
+            self._metrics,
+            keep_text=settings.predictions.keep_text,
+        )
+        self._control = Control(self._traffic, self._apply_traffic)
+
+    def run(self) -> None:
+        """Serve until the process is told to stop."""
+        uvicorn.Server(
+            uvicorn.Config(
+                self.app(),
+                host=self._place.host,
+                port=self._place.port,
+                loop="uvloop",
+                http=ImpatientProtocol,
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=int(self._settings.limits.shutdown_s),
+            )
+        ).run()
+
+    def app(self) -> Guard:
+        """The ASGI application."""
+        limits = self._settings.limits
+        routes = Routes(self._answering, self._fleet, self._metrics, self._refresh, limits.articles).all()
+        documentation = documentation_routes(limits) if self._settings.docs else []
+        is_local = self._place.host in LOOPBACK_NAMES
+        hosts = {*LOOPBACK_NAMES, *self._settings.allowed_hosts} if is_local else self._settings.allowed_hosts
+        router = Router(
+            [*routes, *documentation, self._control.route()],
+            redirect_slashes=False,
+            default=not_found,
+            lifespan=self._lifespan,
+        )
+        paths = [route.path for route in (*routes, *documentation)]
+        return Guard(router, limits, Keys(self._settings.api_keys), hosts, self._metrics, paths)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Everything that runs beside answering."""
+        self._log.start()
+        await self._fleet.begin()
+        self._control.announce(self._place.state, f"http://{self._place.host}:{self._place.port}")
+        tasks = [asyncio.create_task(self._keep())]
+        if self._source.fixed is None:
+            tasks.append(asyncio.create_task(self._follow()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
+            await self._fleet.close()
+            await asyncio.to_thread(self._log.close)
+
+    async def _follow(self) -> None:
+        """Take note of what the registry says."""
+        async with watching(self._source.name, self._source.aliases, self._settings.watch) as found:
+            async for news in found:
+                self._metrics.registry_unreadable.set(isinstance(news, Unreadable))
+                if isinstance(news, Unreadable):
+                    log.error("The registry cannot be read; whoever serves goes on. %s", news)
+                    continue
+                if news.champion is None:
+                    log.error("%s has no %r yet.", self._source.name, self._source.aliases[0])
+                self._wanted = news
+                self._changed.set()
+
+    async def _keep(self) -> None:
+        """Make what serves what is wanted, whenever that changes, and again where it did not work."""
+        while True:
+            await self._show()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._settings.watch.every_s)
+            self._changed.clear()
+
+    async def _show(self) -> Mapping[Role, str]:
+        return await self._fleet.show(self._wanted, with_challenger=self._traffic.needs_challenger)
+
+    async def _apply_traffic(self) -> str | None:
+        """Have the challenger there or gone, as the shares need it. Returns why that did not work."""
+        self._metrics.halted.set(0)
+        if not self._traffic.needs_challenger:
+            await self._show()
+            return None
+        if self._wanted.challenger is None:
+            return f"{self._source.name} has no challenger."
+        return (await self._show()).get("challenger")
+
+    def _refresh(self) -> None:
+        """Bring the figures up to date that nobody counts."""
+        for role in ROLES:
+            pool = self._fleet.pool(role)
+            self._metrics.workers.labels(role).set(pool.workers if pool else 0)
+            self._metrics.provider_down.labels(role).set(bool(pool and pool.is_down))
+        self._metrics.log_waiting.set(self._log.waiting)
+        self._metrics.log_written.set(self._log.written)
+        self._metrics.log_dropped.set(self._log.dropped)
+        self._metrics.log_failing.set(self._log.failed)
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """There is nothing at this address."""
+    if scope["type"] == "http":
+        raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here. The routes are listed at /openapi.json.")
+
+
+def check_place(place: Place, settings: ServingSettings, *, without_keys: bool) -> None:
+    """Refuse to be open to everybody by mistake.
+
+    Raises:
+        ConfigError: others than this machine can ask, and no key is needed.
+    """
+    if place.host not in LOOPBACK_NAMES and not settings.api_keys and not without_keys:
+        raise ConfigError(
+            f"On {place.host!r} everybody who reaches this machine could ask. Make a key with 'news-classifier serve "
+            "key NAME' and put it into config/serving.yaml, or say --no-keys where something else checks who asks."
+        )
+
+
+def set_up_logs(level: int = logging.INFO) -> None:
+    """One line for each event on standard error, without secrets."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    for noisy in ("uvicorn", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    redact_logs()
