@@ -9,6 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -35,6 +36,7 @@ CODE = (
 """What the server is made of; a test checks that it imports nothing else of ours."""
 LEFT_OUT = frozenset({"serving/app/watcher.py"})
 """What reads a registry, which a container has none of."""
+PACKAGE = "news-classifier-agent"
 API_KEYS = "api_keys"
 """The one setting that is given to a container, and not to an image."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -76,6 +78,7 @@ def context_files(model: Path, registered: Mapping[str, str], settings_file: Pat
         yield name, (FOLDER / name).read_bytes()
     for path in code_files():
         yield f"app/{path.relative_to(SOURCES).as_posix()}", path.read_bytes()
+    yield f"app/{PACKAGE.replace('-', '_')}-{version(PACKAGE)}.dist-info/METADATA", metadata_of(PACKAGE)
     yield f"app/{SETTINGS_FILE.as_posix()}", settings_without_keys(settings_file)
     yield f"app/{SMOKE_FILE.as_posix()}", SMOKE_FILE.read_bytes()
     for path in files_in(model):
@@ -87,6 +90,11 @@ def code_files() -> list[Path]:
     """The files that the server is made of."""
     found = [path for part in CODE for path in files_in(SOURCES / part)]
     return [path for path in found if path.relative_to(SOURCES).as_posix() not in LEFT_OUT]
+
+
+def metadata_of(package: str) -> bytes:
+    """What makes Python know the version of a package whose files were copied."""
+    return f"Metadata-Version: 2.1\nName: {package}\nVersion: {version(package)}\n".encode()
 
 
 def files_in(place: Path) -> list[Path]:

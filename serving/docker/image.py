@@ -17,7 +17,7 @@ from agent.errors import DeploymentError, RegistryError
 from agent.redaction import redact
 from agent.settings import read_yaml
 from registry.versions import CHAMPION, EVIDENCE_TAG, Registry, Version
-from serving.docker.context import check_requirements, write_context
+from serving.docker.context import PACKAGE, check_requirements, write_context
 from serving.docker.engine import last_lines
 
 REPOSITORY = "news-classifier"
@@ -183,7 +183,7 @@ def labels(chosen: Chosen, base: str) -> dict[str, str]:
     ours = {
         "model": chosen.name,
         "version": chosen.version.number,
-        "server": installed_version("news-classifier-agent"),
+        "server": installed_version(PACKAGE),
         **{label: tags[tag] for label, tag in LABELLED_TAGS.items() if tag in tags},
     }
     return {f"org.opencontainers.image.{name}": value for name, value in standard.items()} | {

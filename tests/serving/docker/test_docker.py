@@ -20,6 +20,7 @@ from serving.app.settings import KEYS_VARIABLE
 from serving.cli import main
 from serving.docker.container import PORT, USER, Wanted, run
 from serving.docker.image import MB, Image
+from tests.serving.docker.conftest import EVIDENCE
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 TAG = "news-classifier:test"
@@ -85,6 +86,9 @@ def test_the_champion_answers_from_a_small_image_to_those_who_have_a_key(served:
     status, record = ask(url, "POST", "/classify", article, KEY)
     assert (status, record["category"]) == (200, "Sports")
     assert ask(url, "GET", "/ready")[1]["ready"] is True
+    status, version = ask(url, "GET", "/version", key=KEY)
+    assert (status, version["model"], version["version"]) == (200, "news_classifier", "1")
+    assert version["evidence_hash"] == EVIDENCE
     assert KEY not in str(container.attrs)
 
 
