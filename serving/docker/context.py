@@ -140,6 +140,6 @@ def differences(wanted: Mapping[str, set[str]], installed: Mapping[str, set[str]
 def pins(path: Path) -> dict[str, set[str]]:
     """Package to the versions that a requirements file pins; several where they depend on the Python."""
     found: dict[str, set[str]] = {}
-    for name, version in PIN.findall(path.read_text(encoding="utf-8")):
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
+    for name, pinned in PIN.findall(path.read_text(encoding="utf-8")):
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(pinned)
     return found
