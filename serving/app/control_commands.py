@@ -13,7 +13,6 @@ from eval.console import json_option, out, path_option, print_json
 from serving.app.commands import STATE
 from serving.app.control import CONTROL_FILE, CONTROL_PATH, TOKEN_HEADER
 from serving.app.keys import make_key
-from serving.databricks.commands import deploy_shares
 
 TIMEOUT_S = 180
 """A challenger is loaded before the answer comes."""
@@ -33,6 +32,8 @@ def traffic(
     if target == "databricks":
         if shadow is not None or challenger is None:
             raise click.UsageError("On Databricks give --challenger PERCENT; its endpoints have no shadow.")
+        from serving.databricks.commands import databricks  # takes MLflow along
+
         context.invoke(databricks, percent=challenger, as_json=as_json)
         return
     shares = ask(state, None)

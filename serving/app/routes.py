@@ -24,6 +24,9 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+INVOCATIONS = ("/invocations", "/endpoints/{name}/invocations", "/serving-endpoints/{name}/invocations")
+"""The last two are what clients of `mlflow.deployments` ask, by an address and as if it was Databricks."""
+RESPONSES = ("/responses", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
 SINGLE_FIELDS = {"title", "content"}
 Body = Mapping[str, Any]
@@ -53,10 +56,8 @@ class Routes:
         """The routes."""
         return [
             Route("/classify", self.classify, methods=["POST"]),
-            Route("/invocations", self.invocations, methods=["POST"]),
-            Route("/gateway/{name}/invocations", self.invocations, methods=["POST"]),
-            Route("/responses", self.responses, methods=["POST"]),
-            Route("/v1/responses", self.responses, methods=["POST"]),
+            *(Route(path, self.invocations, methods=["POST"]) for path in INVOCATIONS),
+            *(Route(path, self.responses, methods=["POST"]) for path in RESPONSES),
             Route("/ping", self.alive, methods=["GET"]),
             Route("/health", self.alive, methods=["GET"]),
             Route("/ready", self.ready, methods=["GET"]),
