@@ -1,7 +1,7 @@
 """Predictions as MLflow traces: for a sample, because a trace costs ten times what an answer does.
 
 MLflow's exporter sends traces from threads of its own, drops one that the store does not take and only says so in its
-log. So each trace is looked for after a batch was sent, and one that is not there is sent again.
+log. So each trace is looked for after a batch was sent, and one that is not there is sent again: it may come twice.
 """
 
 import os
@@ -17,6 +17,8 @@ from serving.predictions.sinks import SinkError
 RATIO = "MLFLOW_TRACE_SAMPLING_RATIO"
 OUTPUT_FIELDS = ("category", "sentiment", "category_confidence", "sentiment_confidence", "error", "cost_usd")
 INPUT_FIELDS = ("article_hash", "article_id", "title", "content")
+NAMING_FIELDS = 5
+"""By which a prediction is known: time, request, role, version and article."""
 TAG_FIELDS = ("request_id", "role", "version", "article_hash", "article_id")
 
 
@@ -28,8 +30,8 @@ class MLflowSink:
     def __init__(self, settings: LogSettings, folder: Path) -> None:
         self._name = settings.experiment
         self._experiment_id: str | None = None
-        self._arrived: set[int] = set()
-        """Places in a batch of those that the store has, while others are to be sent again."""
+        self._arrived: set[tuple[object, ...]] = set()
+        """First fields of those that the store has, while others of their batch are to be sent again."""
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         """Send them, and see that they arrived. After an error the same ones are expected again."""
@@ -69,14 +71,14 @@ class MLflowSink:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        places = [place for place in range(len(predictions)) if place not in self._arrived]
-        sent = {place: _make_trace(predictions[place], experiment_id) for place in places}
+        left = [each for each in predictions if each[:NAMING_FIELDS] not in self._arrived]
+        sent = [(each[:NAMING_FIELDS], _make_trace(each, experiment_id)) for each in left]
         mlflow.flush_trace_async_logging()
         client, missing = mlflow.MlflowClient(), None
-        for place, trace_id in sent.items():
+        for name, trace_id in sent:
             try:
                 client.get_trace(trace_id, display=False)
-                self._arrived.add(place)
+                self._arrived.add(name)
             except MlflowException as err:
                 missing = err
         if missing:

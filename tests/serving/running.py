@@ -36,12 +36,24 @@ def make_champion(folder: Path, config: AgentConfig) -> Mapping[str, str]:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", address["MLFLOW_TRACKING_URI"])
         open_store()
-        with mlflow.start_run():
-            uri = log_agent(config).model_uri
-        version = mlflow.register_model(uri, MODEL_NAME).version
-        MlflowClient().set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+        point(CHAMPION, add_version(config))
     open_store()
     return os.environ | address | {"PYTHONPATH": str(ROOT)}
+
+
+def add_version(config: AgentConfig) -> str:
+    """Register an agent in the store that is open. Returns the number of its version."""
+    with mlflow.start_run():
+        uri = log_agent(config).model_uri
+    return str(mlflow.register_model(uri, MODEL_NAME).version)
+
+
+def point(alias: str, number: str | None) -> None:
+    """Let an alias of the store that is open point to a version, or to none."""
+    if number is None:
+        MlflowClient().delete_registered_model_alias(MODEL_NAME, alias)
+    else:
+        MlflowClient().set_registered_model_alias(MODEL_NAME, alias, number)
 
 
 @contextmanager
