@@ -10,13 +10,15 @@ PROVIDER ?= openai
 MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
 UI_PORT ?= 5000
+DOCKER_PORT ?= 8000
 LAB ?=
 TO ?=
 DRY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve serve-databricks bundle-check \
+	test-connection list-models evaluate-all compare decide audit redteam serve serve-databricks docker docker-check \
+	docker-mlflow bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
 	bench-registry bench-statistics litellm lock clean
 
@@ -80,6 +82,15 @@ serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 serve-databricks: $(STAMP) ## The champion on Databricks Model Serving (DRY=--dry-run shows the requests)
 	$(BIN)/news-classifier serve databricks $(DRY)
 
+docker: $(STAMP) ## The champion in a container image, run on 127.0.0.1 (DOCKER_PORT=8000)
+	$(BIN)/news-classifier serve docker --port $(DOCKER_PORT)
+
+docker-check: $(STAMP) ## Test the image with the Docker engine; takes packages from the network
+	$(BIN)/python -m pytest -m docker
+
+docker-mlflow: $(STAMP) ## The champion in MLflow's own image, asked once; takes minutes and 1.2 GB
+	$(BIN)/python tests/mlflow_image.py
+
 bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own
 	$(BIN)/uv run --no-project --isolated --python $(BIN)/python --with 'databricks-bundles>=1.22,<2' --with pyyaml python tests/bundle_check.py
 
@@ -141,6 +152,7 @@ litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environ
 lock: $(STAMP) ## Pin the requirements again from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -c requirements.txt -o serving/docker/requirements.txt serving/docker/requirements.in
 
 clean: ## Remove the environment, caches and build files; keeps mlflow.db, mlruns and models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from agent.credentials import ADDRESS
 from agent.errors import ConfigError
 from agent.failures import RetrySettings
 from agent.labels import LabelSet
@@ -16,7 +15,7 @@ from agent.prompt import AnswerFormat, PromptTemplate
 from agent.providers import PROVIDERS
 from agent.redaction import holds_secret
 from agent.settings import parse_settings, read_yaml
-from agent.transport import Timeouts
+from agent.transport import ADDRESS, Timeouts
 
 Track = Literal["external", "internal", "local"]
 PATHS = ("labels", "artifact", "prompt", "prices")

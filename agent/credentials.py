@@ -9,10 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigError
-from agent.transport import Unanswered
-
-ADDRESS = r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$"
-"""Of a service, without user, query and fragment, in which keys can hide."""
+from agent.transport import ADDRESS, Unanswered
 
 
 class Credentials(BaseSettings):

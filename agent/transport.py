@@ -19,6 +19,8 @@ from agent.background import at_exit
 if TYPE_CHECKING:
     import aiohttp  # is imported when it is used, because who only configures candidates can do without
 
+ADDRESS = r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$"
+"""Of a service, without user, query and fragment, in which keys can hide."""
 KEPT_OPEN_S = 30.0
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 SHORTEST_WAIT_S = 0.001

@@ -11,6 +11,7 @@ from eval.console import Group
     lazy={
         "app": "serving.app.commands:app",
         "databricks": "serving.databricks.commands:databricks",
+        "docker": "serving.docker.commands:docker",
         "key": "serving.app.control_commands:key",
         "local": "serving.local:local",
         "log": "serving.predictions.log_command:log_command",

@@ -9,9 +9,10 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from agent.credentials import ADDRESS, DatabricksLogin, ServerCredentials, normal_host
+from agent.credentials import DatabricksLogin, ServerCredentials, normal_host
 from agent.endpoint import Endpoint, check_address
 from agent.errors import ConfigError
+from agent.transport import ADDRESS
 
 INVOCATIONS = "/invocations"
 NAMED = re.compile(r"databricks://(?P<name>[A-Za-z0-9][\w-]{0,62})/?")

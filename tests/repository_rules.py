@@ -76,7 +76,7 @@ def notebook_lines(cell: dict[str, Any]) -> Iterator[str]:
 
 def problems() -> Iterator[str]:
     """Everything that breaks a rule."""
-    for path in tracked("requirements*.txt"):
+    for path in tracked("requirements*.txt", "*/requirements*.txt"):
         yield from lock_file_problems(path)
     for path in tracked("*.lock"):
         yield f"{path.relative_to(ROOT)}: is no requirements file; pin with 'make lock'"

@@ -27,7 +27,7 @@ __all__ = ["ArticleKey", "LogSettings", "Prediction", "PredictionLog"]
 
 RETRY_S = 1.0
 """Between two attempts while nothing can be written."""
-CLOSE_S = 10.0
+CLOSE_S = 30.0
 """How long `close` waits for what is left to be written."""
 ROWS_IN_A_TURN = 10
 """After so many the thread that answers may go on; it would otherwise wait five milliseconds for its turn."""
@@ -107,7 +107,7 @@ class PredictionLog:
         return too_many
 
     def close(self) -> None:
-        """Write what is left and end the thread, in ten seconds at most: not to be called where a loop runs."""
+        """Write what is left and end the thread, in thirty seconds at most: not to be called where a loop runs."""
         self._closing.set()
         self._wake.set()
         if self._writer:
@@ -142,11 +142,10 @@ class PredictionLog:
                 self._fail(err)
                 return
             except Exception:  # a row that no sink can take, whatever that raises, must not hold up all others
-                logger.exception("Predictions: %d dropped, because they can never be written", len(self._batch))
-                self._given_up += len(self._batch)
+                self._sort_out()
             else:
                 self._succeed()
-            self._batch = ()
+                self._batch = ()
             if not self._queue:
                 return
 
@@ -163,6 +162,15 @@ class PredictionLog:
                 time.sleep(0)
             clean.append(_without_secrets(prediction, secrets, self._settings.keep_text))
         return clean
+
+    def _sort_out(self) -> None:
+        """Drop a row that can never be written; of several, try the first half alone."""
+        if len(self._batch) == 1:
+            logger.exception("A prediction was dropped, because it can never be written")
+            self._given_up += 1
+        half = len(self._batch) // 2
+        self._queue.extendleft(reversed(self._batch[half:] if half else ()))
+        self._batch = self._batch[:half]
 
     def _fail(self, err: SinkError) -> None:
         self.failures += 1

@@ -2,13 +2,12 @@
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from eval.console import path_option
+from serving.app.commands import STATE
 
-STATE_FOLDER = Path("serving-state")
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 
 
@@ -26,7 +25,7 @@ def parse_moment(ctx: click.Context, option: click.Parameter, given: str | None)
         raise click.BadParameter(f"{given!r} is no moment. Give 7d, 12h, 30m, 2026-11-01 or 2026-11-01T08:30.") from err
 
 
-state_option = path_option("--state", "folder", STATE_FOLDER, "The server's state folder.")
+state_option = path_option("--state", "folder", STATE, "The server's state folder.")
 since_option = click.option(
     "--since",
     callback=parse_moment,

@@ -1,6 +1,7 @@
-"""Predictions as Parquet files: `predictions/2026-11-21/091501-1f2e3d4c.parquet` in the state folder, by day and time.
+"""Predictions as Parquet files in the state folder: `predictions/2026-11-21/091501.250000-1f2e3d4c.parquet`.
 
-Every write is a file of its own, whole from the moment that it has its name.
+Folders are days and names times of writing, both in UTC, so that files sort by time. Every write is a file of its own,
+whole from the moment that it has its name.
 """
 
 import os
@@ -62,7 +63,7 @@ class ParquetSink:
 
     def _write_file(self, table: pa.Table) -> None:
         now = datetime.now(UTC)
-        path = self._folder / now.strftime(DAY) / f"{now:%H%M%S}-{secrets.token_hex(4)}.parquet"
+        path = self._folder / now.strftime(DAY) / f"{now:%H%M%S.%f}-{secrets.token_hex(4)}.parquet"
         path.parent.mkdir(exist_ok=True)
         fresh = path.with_suffix(".tmp")
         try:

@@ -69,8 +69,10 @@ def queue_command(
 ) -> None:
     """Articles to label: those that the champion and the shadow gave different labels.
 
-    The file is a labelled set once its columns category and sentiment are filled:
-    news-classifier eval run --agent models:/NAME/VERSION --data FILE.
+    On all others both are right or both are wrong, so only these can change which one is better. The file is a
+    labelled set once its columns category and sentiment are filled: news-classifier eval run --agent
+    models:/NAME/VERSION --data FILE asks each version, news-classifier eval compare tells them apart. The difference
+    of accuracy on traffic is that on the file times the share of articles with different labels.
     """
     if target and target.exists():
         raise DataError(f"{target} exists, and may hold labels. Name a new file with --out.")

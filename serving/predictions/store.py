@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ def read_predictions(folder: Path, since: float | None = None, until: float | No
 
 def _read_database(path: Path, start: float, end: float) -> Iterator[Prediction]:
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK):
+        address += "&immutable=1"  # a closed log on a read-only disk; SQLite would want to make files beside it
     try:
         with contextlib.closing(sqlite3.connect(address, BUSY_S, uri=True)) as connection:
             if not connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:

@@ -31,14 +31,22 @@ def make_champion(folder: Path, config: AgentConfig) -> Mapping[str, str]:
     Returns: The environment in which commands find it there.
     """
     shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns(".env"))
-    address = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    with store_in(folder) as address:
+        point(CHAMPION, add_version(config))
+    return os.environ | {"MLFLOW_TRACKING_URI": address, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def store_in(folder: Path) -> Iterator[str]:
+    """The store of a folder, open; its address. MLflow writes what it is told into the environment, too."""
+    address = f"sqlite:///{folder}/mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", address["MLFLOW_TRACKING_URI"])
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(variable, address)
         open_store()
-        point(CHAMPION, add_version(config))
+        yield address
     open_store()
-    return os.environ | address | {"PYTHONPATH": str(ROOT)}
 
 
 def add_version(config: AgentConfig) -> str:
@@ -57,8 +65,12 @@ def point(alias: str, number: str | None) -> None:
 
 
 @contextmanager
-def serving(folder: Path, environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
-    """`news-classifier serve ...` while the context is open; its address. What it prints is in `serve.log`."""
+def serving(folder: Path, environment: Mapping[str, str], *arguments: str, ready: str = "/ping") -> Iterator[str]:
+    """`news-classifier serve ...` while the context is open; its address. What it prints is in `serve.log`.
+
+    Args:
+        ready: What answers when the server does.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,30 +79,30 @@ def serving(folder: Path, environment: Mapping[str, str], *arguments: str) -> It
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/ping", server, folder / "serve.log")
+        wait_for(f"{address}{ready}", server, folder / "serve.log")
         yield address
     finally:
         server.terminate()
         server.wait()
 
 
-def wait_for(ping: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for(place: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
-            with urllib.request.urlopen(ping):
+            with urllib.request.urlopen(place):
                 return
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"the server did not start: {log.read_text(encoding='utf-8')}")
 
 
-def post(url: str, body: bytes, content_type: str | None = "application/json") -> tuple[int, str]:
+def post(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Status and body of an answer, errors included."""
-    headers = {"Content-Type": content_type} if content_type else {}
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"} | dict(headers or {}))
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
+        with urllib.request.urlopen(request) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as err:
         return err.code, err.read().decode()

@@ -13,7 +13,8 @@ from typing import Any
 import click
 import pytest
 import yaml
-from databricks.sdk.service.catalog import RegisteredModelInfo
+from databricks.sdk.service.apps import App, AppDeployment
+from databricks.sdk.service.catalog import PrivilegeAssignment, RegisteredModelInfo
 from databricks.sdk.service.jobs import JobSettings
 from databricks.sdk.service.ml import Experiment
 from mlflow.tracking import MlflowClient
@@ -24,8 +25,12 @@ from tests.registry.stores import NAME
 from tests.serving_endpoints_server import ServingServer, checked_fields
 from tests.unity_catalog_rules import RefusedError
 
-KINDS = {"experiments": Experiment, "jobs": JobSettings, "registered_models": RegisteredModelInfo}
+KINDS = {"apps": App, "experiments": Experiment, "jobs": JobSettings, "registered_models": RegisteredModelInfo}
 TARGETS = ("dev", "staging", "prod")
+OWN_OF_BUNDLES = ("config", "grants", "lifecycle")
+"""Fields of a bundle that become requests of their own."""
+OFFERED = re.compile(r"^( *)# (resources:|(?:  )?- \{)", re.MULTILINE)
+"""Lines of the app that are there to be taken in."""
 STORES = 5
 """Parameters of a task before the words of its command."""
 
@@ -63,10 +68,25 @@ def resolved(bundle: dict[str, Any], target: str, text: str) -> str:
     return text
 
 
-def test_every_field_is_one_that_databricks_knows(bundle: dict[str, Any]) -> None:
-    for kind, entries in bundle["resources"].items():
+def with_what_is_offered() -> dict[str, Any]:
+    """The bundle after somebody took in what stands there as comments."""
+    text = OFFERED.sub(r"\1\2", (ROOT / "databricks.yml").read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+@pytest.mark.parametrize("is_offered", [False, True])
+def test_every_field_is_one_that_databricks_knows(bundle: dict[str, Any], is_offered: bool) -> None:
+    resources = (with_what_is_offered() if is_offered else bundle)["resources"]
+    for kind, entries in resources.items():
         for entry in entries.values():
-            checked_fields({name: value for name, value in entry.items() if name != "lifecycle"}, KINDS[kind])
+            checked_fields({name: value for name, value in entry.items() if name not in OWN_OF_BUNDLES}, KINDS[kind])
+    app = resources["apps"]["server"]
+    checked_fields({"command": app["config"]["command"], "env_vars": app["config"]["env"]}, AppDeployment)
+    checked_fields(resources["registered_models"]["news_classifier"]["grants"], list[PrivilegeAssignment])
+    used = {entry["value_from"] for entry in app["config"]["env"] if "value_from" in entry}
+    assert used == {entry["name"] for entry in app.get("resources", ()) if "secret" in entry}
+    assert len(used) == (2 if is_offered else 0)
     with pytest.raises(RefusedError, match=r"Unknown field 'tasks\.taskkey'"):
         checked_fields({"tasks": [{"taskkey": "a"}]}, JobSettings)
 

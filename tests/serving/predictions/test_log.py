@@ -81,7 +81,7 @@ def prediction(**changes: Any) -> Prediction:
 
 @contextmanager
 def running(folder: Path, **settings: Any) -> Iterator[PredictionLog]:
-    log = PredictionLog(LogSettings(**({"flush_s": 0.02} | settings)), folder)
+    log = PredictionLog(LogSettings(**({"flush_s": 0.02, "parquet_s": 0.02} | settings)), folder)
     log.start()
     try:
         yield log
@@ -226,12 +226,24 @@ def test_close_gives_up_on_what_cannot_be_written_and_counts_it(tmp_path: Path) 
     assert (log.written, log.dropped) == (0, 3)
 
 
-def test_a_row_that_no_table_takes_holds_nothing_up(tmp_path: Path) -> None:
-    with running(tmp_path) as log:
-        log.append([prediction(category={"not": "text"})])
-        until(lambda: log.dropped == 1)
-        log.append([prediction()])
-        until(lambda: log.written == 1)
+@pytest.mark.parametrize(
+    ("sink", "wrong"),
+    [
+        ("sqlite", {"category": {"not": "text"}}),
+        ("sqlite", {"article_id": 7}),
+        ("sqlite", {"latency_ms": None}),
+        ("parquet", {"category": {"not": "text"}}),
+        ("parquet", {"cost_usd": "much"}),
+    ],
+)
+def test_a_row_that_no_table_takes_is_dropped_alone(tmp_path: Path, sink: str, wrong: dict[str, Any]) -> None:
+    given = [prediction(time=float(number), request_id=f"r{number}") for number in range(40)]
+    given[17] = given[17]._replace(**wrong)
+    with running(tmp_path, sink=sink) as log:
+        log.append(given)
+        until(lambda: log.dropped == 1 and not log.waiting)
+        assert (log.written, log.failed) == (39, False)
+    assert list(read_predictions(tmp_path)) == [each for each in given if each is not given[17]]
 
 
 def test_text_is_kept_only_where_that_was_asked_for_and_then_without_secrets(tmp_path: Path) -> None:
