@@ -1,4 +1,6 @@
-"""A logged agent behind MLflow's AgentServer, untraced: python bench/agent_server.py PORT MODEL_URI FOLDER_OF_HTTPX
+"""A logged agent behind MLflow's AgentServer, untraced.
+
+    python bench/agent_server.py PORT MODEL_URI FOLDER_OF_HTTPX
 
 The agent waits in threads, as many as it may make calls, because a plain handler would block the loop.
 """

@@ -1,6 +1,6 @@
 """The least that a Starlette server with aiohttp does: forwards every body to one address and returns its answer.
 
-    python bench/bare_proxy.py PORT ADDRESS
+python bench/bare_proxy.py PORT ADDRESS
 """
 
 import sys
@@ -34,5 +34,10 @@ def proxy(address: str) -> Starlette:
 
 if __name__ == "__main__":
     uvicorn.run(
-        proxy(sys.argv[2]), port=int(sys.argv[1]), log_level="warning", access_log=False, loop="uvloop", http="httptools"
+        proxy(sys.argv[2]),
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
     )

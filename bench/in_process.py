@@ -1,4 +1,6 @@
-"""A logged agent called in this process, untraced, which takes one core: python bench/in_process.py MODEL_URI BODIES
+"""A logged agent called in this process, untraced, which takes one core.
+
+    python bench/in_process.py MODEL_URI BODIES
 
 BODIES has one request to the agent a line. For each line "N" of standard input N requests are made, in turn; the line
 that is printed has the seconds of each.

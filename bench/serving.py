@@ -270,7 +270,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, help="Parts; else all.")
     parser.add_argument("--rounds", type=int, default=5, help="How often what is compared is asked.")
     parser.add_argument("--requests", type=int, default=200_000, help="Of the growth of memory.")
-    parser.add_argument("--model", type=Path, default=ROOT / "models/local-sklearn", help="Trained where there is none.")
+    parser.add_argument(
+        "--model", type=Path, default=ROOT / "models/local-sklearn", help="Trained where there is none."
+    )
     options = parser.parse_args()
     model, rounds = options.model.resolve(), options.rounds
     growth = partial(measure_growth, requests=options.requests)
