@@ -25,7 +25,7 @@ from serving.app.guard import LOOPBACK_NAMES, Guard
 from serving.app.keys import Keys
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem
-from serving.app.protocol import ImpatientProtocol
+from serving.app.protocol import impatient
 from serving.app.routes import Routes
 from serving.app.settings import ServingSettings
 from serving.app.traffic import TrafficControl
@@ -94,7 +94,7 @@ class Server:
                 host=self._place.host,
                 port=self._place.port,
                 loop="uvloop",
-                http=ImpatientProtocol,
+                http=impatient(self._settings.limits.body_timeout_s),
                 ws="none",
                 lifespan="on",
                 access_log=False,
