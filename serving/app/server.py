@@ -26,7 +26,7 @@ from serving.app.guard import LOOPBACK_NAMES, Guard
 from serving.app.keys import Keys
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem
-from serving.app.protocol import ImpatientProtocol
+from serving.app.protocol import impatient
 from serving.app.routes import Routes
 from serving.app.settings import ServingSettings
 from serving.app.traffic import TrafficControl
@@ -99,7 +99,7 @@ class Server:
             uvicorn.Config(
                 self.app(),
                 loop="uvloop",
-                http=ImpatientProtocol,
+                http=impatient(self._settings.limits.body_timeout_s),
                 ws="none",
                 lifespan="on",
                 access_log=False,
