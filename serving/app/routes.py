@@ -17,7 +17,7 @@ from starlette.routing import Route
 from agent.errors import DataError
 from agent.replies import StreamedReply, response
 from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
-from serving.app.answering import Answering, NobodyThere
+from serving.app.answering import Answering, NobodyThere, Plan
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy
@@ -79,15 +79,15 @@ class Routes:
                 batch = ArticleBatch(read_articles(lines, self._max_articles), single=False)
             else:
                 batch = plain_batch(read_object(await request.body()), self._max_articles)
+        plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
-            return StreamingResponse(self._lines(batch, request_id(request)), media_type=NDJSON)
-        answered = await self._answer(batch, request)
+            return StreamingResponse(self._lines(plan), headers=versions_of(plan), media_type=NDJSON)
+        records = await self._answer(plan)
         if not batch.single:
-            return labelled({"classifications": answered.records}, answered.versions)
-        [record] = answered.records
-        if record["error"]:
-            raise problem_with(record)
-        return labelled(record, answered.versions)
+            return labelled({"classifications": records}, plan)
+        if records[0]["error"]:
+            raise problem_with(records[0])
+        return labelled(records[0], plan)
 
     async def invocations(self, request: Request) -> Response:
         """As MLflow's scoring server."""
@@ -151,10 +151,11 @@ class Routes:
         """Answer a request of the ResponsesAgent, at once or as events."""
         with self._no_more():
             batch = agent_batch(body, self._max_articles)
+        plan = self._plan(batch, request)
         if body.get("stream") is True:
-            return StreamingResponse(self._events(batch, request_id(request), extra), media_type=EVENTS)
-        answered = await self._answer(batch, request)
-        return labelled({**response(answered.records, single=batch.single), **extra}, answered.versions)
+            events = self._events(plan, extra, single=batch.single)
+            return StreamingResponse(events, headers=versions_of(plan), media_type=EVENTS)
+        return labelled({**response(await self._answer(plan), single=batch.single), **extra}, plan)
 
     @contextmanager
     def _no_more(self) -> Iterator[None]:
@@ -167,32 +168,39 @@ class Routes:
                 f"A request may have {self._max_articles} articles. Send them in several requests.",
             ) from err
 
-    async def _answer(self, batch: ArticleBatch, request: Request) -> Any:
+    def _plan(self, batch: ArticleBatch, request: Request) -> Plan:
         try:
-            return await self._answering.answer(batch.articles, request_id(request))
+            return self._answering.plan(batch.articles, request_id(request))
+        except NobodyThere as err:
+            raise busy("No version is ready to answer yet. Ask again in a moment.") from err
+
+    async def _answer(self, plan: Plan) -> list[Record]:
+        try:
+            return await self._answering.answer(plan)
         except NobodyThere as err:
             raise busy("No worker could answer. Ask again in a moment.") from err
 
-    async def _lines(self, batch: ArticleBatch, request: str) -> AsyncIterator[bytes]:
+    async def _lines(self, plan: Plan) -> AsyncIterator[bytes]:
         try:
-            async for record in self._answering.stream(batch.articles, request):
+            async for record in self._answering.stream(plan):
                 yield to_json(record) + b"\n"
         except NobodyThere:
-            yield to_json({"error": busy("No worker could answer the rest.").fields(request)}) + b"\n"
+            yield to_json({"error": busy("No worker could answer the rest.").fields(plan.request_id)}) + b"\n"
 
-    async def _events(self, batch: ArticleBatch, request: str, extra: Body) -> AsyncIterator[bytes]:
+    async def _events(self, plan: Plan, extra: Body, *, single: bool) -> AsyncIterator[bytes]:
         """Server-sent events; those of OpenAI's end with the response itself."""
-        reply = StreamedReply(single=batch.single)
+        reply = StreamedReply(single=single)
         try:
-            async for record in self._answering.stream(batch.articles, request):
+            async for record in self._answering.stream(plan):
                 yield event(reply.delta(record))
             for last in reply.end():
                 yield event(last)
             if extra:
-                whole = {**response(reply.records, single=batch.single), **extra}
+                whole = {**response(reply.records, single=single), **extra}
                 yield event({"type": "response.completed", "response": whole})
         except NobodyThere:
-            yield event({"type": "error", "error": busy("No worker could answer the rest.").fields(request)})
+            problem = busy("No worker could answer the rest.").fields(plan.request_id)
+            yield event({"type": "error", "error": problem})
         yield DONE
 
 
@@ -271,9 +279,14 @@ def problem_with(record: Record) -> Problem:
     return busy("The model's provider did not answer. Ask again in a moment.", retry_after_s=5)
 
 
-def labelled(content: Body, versions: str) -> Response:
+def labelled(content: Body, plan: Plan) -> Response:
     """An answer with labels in it, and who gave them."""
-    return Response(to_json(content), headers={"x-model-version": versions}, media_type=JSON)
+    return Response(to_json(content), headers=versions_of(plan), media_type=JSON)
+
+
+def versions_of(plan: Plan) -> Mapping[str, str]:
+    """The header that says who answers."""
+    return {"x-model-version": plan.versions}
 
 
 def event(fields: Body) -> bytes:

@@ -27,7 +27,7 @@ __all__ = ["ArticleKey", "LogSettings", "Prediction", "PredictionLog"]
 
 RETRY_S = 1.0
 """Between two attempts while nothing can be written."""
-CLOSE_S = 10.0
+CLOSE_S = 30.0
 """How long `close` waits for what is left to be written."""
 ROWS_IN_A_TURN = 10
 """After so many the thread that answers may go on; it would otherwise wait five milliseconds for its turn."""
@@ -107,7 +107,7 @@ class PredictionLog:
         return too_many
 
     def close(self) -> None:
-        """Write what is left and end the thread, in ten seconds at most: not to be called where a loop runs."""
+        """Write what is left and end the thread, in thirty seconds at most: not to be called where a loop runs."""
         self._closing.set()
         self._wake.set()
         if self._writer:

@@ -31,14 +31,22 @@ def make_champion(folder: Path, config: AgentConfig) -> Mapping[str, str]:
     Returns: The environment in which commands find it there.
     """
     shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns(".env"))
-    address = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    with store_in(folder) as address:
+        point(CHAMPION, add_version(config))
+    return os.environ | {"MLFLOW_TRACKING_URI": address, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def store_in(folder: Path) -> Iterator[str]:
+    """The store of a folder, open; its address. MLflow writes what it is told into the environment, too."""
+    address = f"sqlite:///{folder}/mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", address["MLFLOW_TRACKING_URI"])
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(variable, address)
         open_store()
-        point(CHAMPION, add_version(config))
+        yield address
     open_store()
-    return os.environ | address | {"PYTHONPATH": str(ROOT)}
 
 
 def add_version(config: AgentConfig) -> str:

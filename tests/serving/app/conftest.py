@@ -16,11 +16,10 @@ import yaml
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
-from eval.store import open_store
 from tests.conftest import ROOT
 from tests.llm_server import LLMServer
 from tests.registry.stores import MODEL_CODE
-from tests.serving.running import add_version, make_champion, point, serving
+from tests.serving.running import add_version, make_champion, point, serving, store_in
 
 ARTICLE = {"title": "Club wins the cup final", "content": "The striker scored twice and fans sang."}
 SETTINGS = {
@@ -66,12 +65,8 @@ class App(NamedTuple):
 
     def point(self, alias: str, number: str | None) -> None:
         """Move an alias in the registry."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.folder)
-            patch.setenv("MLFLOW_TRACKING_URI", self.environment["MLFLOW_TRACKING_URI"])
-            open_store()
+        with store_in(self.folder):
             point(alias, number)
-        open_store()
 
     def traffic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """`news-classifier serve traffic` beside the server."""
@@ -111,7 +106,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig) -> 
         patch.setenv("OPENAI_API_KEY", llm.api_key)
         patch.setenv("OPENAI_BASE_URL", f"{llm.url}/v1")
         environment = dict(make_champion(folder, agent_config))
-        add_versions(folder, environment, agent_config)
+        add_versions(folder, agent_config)
         (folder / "serving.yaml").write_text(yaml.safe_dump(SETTINGS))
         smoke = {"most_misses": 2, "articles": [{"id": "cup", **ARTICLE, "category": "Sports"}]}
         (folder / "smoke.yaml").write_text(yaml.safe_dump(smoke))
@@ -134,21 +129,18 @@ def calm(app: App) -> Iterator[App]:
     wait_until(lambda: app.version() == LOCAL)
 
 
-def add_versions(folder: Path, environment: dict[str, str], local: AgentConfig) -> None:
+def add_versions(folder: Path, local: AgentConfig) -> None:
     """Versions 2 to 4."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         llm = load_candidate(provider="openai").model_dump() | {"retries": {"first_wait_s": 0.01, "open_after": 1000}}
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", environment["MLFLOW_TRACKING_URI"])
-        open_store()
+    with store_in(folder):
         assert add_version(AgentConfig.model_validate(llm)) == LLM
         assert add_version(local) == OTHER_LOCAL
         with mlflow.start_run():
             (folder / "echo.py").write_text(MODEL_CODE)
             uri = mlflow.pyfunc.log_model(name="echo", python_model="echo.py", pip_requirements=["mlflow"]).model_uri
         assert str(mlflow.register_model(uri, MODEL_NAME).version) == BROKEN
-    open_store()
 
 
 def post_ready(url: str) -> int:
