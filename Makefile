@@ -9,6 +9,7 @@ DATA ?= data/labeled_news.jsonl
 PROVIDER ?= openai
 MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
+APP_PORT ?= 8000
 UI_PORT ?= 5000
 DOCKER_PORT ?= 8000
 COMPOSE ?= docker compose -f serving/docker/compose.yaml
@@ -19,7 +20,7 @@ DRY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve serve-databricks docker docker-check \
+	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
 	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
 	bench-registry bench-statistics litellm lock clean
@@ -80,6 +81,9 @@ audit: $(STAMP) ## Gold labels to look at again, as label_audit.csv
 
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)
+
+serve-app: $(STAMP) ## Serve the champion in production's way, on 127.0.0.1 (APP_PORT=8000)
+	$(BIN)/news-classifier serve app --port $(APP_PORT)
 
 serve-databricks: $(STAMP) ## The champion on Databricks Model Serving (DRY=--dry-run shows the requests)
 	$(BIN)/news-classifier serve databricks $(DRY)

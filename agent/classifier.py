@@ -55,6 +55,11 @@ class Classifier:
             yield asked[position][0], self._enforce_labels(record)
 
     @property
+    def waits(self) -> bool:
+        """Whether answering is waiting for a service, so that many articles can be asked about at once."""
+        return self._waiting is not None
+
+    @property
     def is_down(self) -> bool:
         """Whether the service that is waited for is left alone because it failed too often."""
         return self._waiting is not None and self._waiting.is_down

@@ -81,6 +81,14 @@ class NotifyCredentials(Credentials):
     """Addresses as apprise takes them, with spaces between."""
 
 
+class ServerCredentials(Credentials):
+    """A server of the classifier itself, for who asks it."""
+
+    model_config = SettingsConfigDict(env_prefix="NEWS_CLASSIFIER_")
+
+    api_key: SecretStr | None = None
+
+
 class HashKeyCredentials(Credentials):
     """What the articles of the prediction log are named by."""
 
@@ -149,3 +157,10 @@ def normal_host(host: str) -> str:
     except ValueError:
         return host  # is refused where it is used
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def key_in(variable: str) -> SecretStr:
+    """The key in a variable of the environment. Raises ConfigError where there is none."""
+    if value := os.environ.get(variable, "").strip():
+        return SecretStr(value)
+    raise ConfigError(f"{variable} is not set. Set it in the environment or in config/.env.")

@@ -10,7 +10,8 @@
     ├── JournalError     the journal of answers cannot be read or written
     ├── EvaluationError  figures cannot be computed from what was given
     ├── RegistryError    the model registry could not be read or changed
-    └── DeploymentError  an endpoint could not be brought to what was asked
+    ├── DeploymentError  an endpoint could not be brought to what was asked
+    └── ServiceError     a server of the classifier gave no answer
 
 A message is one line: what failed, the value, what is allowed, what to do next.
 """
@@ -78,3 +79,18 @@ class DeploymentError(NewsClassifierError):
     """An endpoint could not be brought to what was asked."""
 
     exit_code = 3
+
+
+class ServiceError(NewsClassifierError):
+    """A server of the classifier gave no answer.
+
+    Args:
+        message: Where, why, and what to do.
+        status: The HTTP status, where there was one.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

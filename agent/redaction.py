@@ -31,6 +31,8 @@ SECRET_LIKE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+MARKS = ("://", "key=", "token=", "password=", "sk-", "dapi", "dose", "eyj", "basic", "bearer")
+"""One of these is in whatever looks like a secret. Looking for them takes a twentieth of the time."""
 
 
 def redact(text: str, secrets: Sequence[str] | None = None) -> str:
@@ -47,7 +49,8 @@ def without(secrets: Sequence[str], text: str) -> str:
     """The text without these secrets and whatever looks like one."""
     for value in secrets:
         text = text.replace(value, REDACTED)
-    return SECRET_LIKE.sub(REDACTED, text)
+    folded = text.casefold()
+    return SECRET_LIKE.sub(REDACTED, text) if any(mark in folded for mark in MARKS) else text
 
 
 def secret_values() -> list[str]:

@@ -4,18 +4,17 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext, ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 from agent.classifier import Classifier
 from agent.config import AgentConfig
-from agent.errors import DataError
 from agent.providers import Pace
 from agent.records import Article, Classification, InvalidArticle
 from agent.redaction import redact_logs, redact_traces
 from agent.replies import StreamedReply, in_order, response
-from agent.requests import ArticleBatch, read_request
+from agent.requests import read_request
+from agent.scoring_server import make_room, refusals
 
 LOCAL_MODEL = "local_model"
 """Name of the trained model among the artifacts of a logged model."""
@@ -42,6 +41,8 @@ class NewsClassifierAgent(ResponsesAgent):
         if LOCAL_MODEL in (context.artifacts or {}):
             self.classifier.artifact = Path(context.artifacts[LOCAL_MODEL])
         self.prepare()
+        if self.classifier.waits:
+            make_room(self.config.max_concurrency)
         NewsClassifierAgent.loaded = self
 
     def prepare(self) -> None:
@@ -50,27 +51,22 @@ class NewsClassifierAgent(ResponsesAgent):
 
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:  # type: ignore[override]
         """Answer every article of the request, in order: labels as JSON text, full records in `custom_outputs`."""
-        batch = self._read(request)
-        answers = sorted(self.classify(batch.articles), key=lambda answer: answer[0])
+        with refusals():
+            batch = read_request(request.input, request.custom_inputs)
+            answers = sorted(self.classify(batch.articles), key=lambda answer: answer[0])
         return ResponsesAgentResponse(**response([record.model_dump() for _, record in answers], single=batch.single))
 
     def predict_stream(  # type: ignore[override]
         self, request: ResponsesAgentRequest
     ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         """The answers of `predict` article by article: text deltas, then the item that they add up to."""
-        batch = self._read(request)
-        reply = StreamedReply(single=batch.single)
-        for record in in_order(self.classify(batch.articles)):
-            yield ResponsesAgentStreamEvent(**reply.delta(record.model_dump()))
-        for event in reply.end():
-            yield ResponsesAgentStreamEvent(**event)
-
-    def _read(self, request: ResponsesAgentRequest) -> ArticleBatch:
-        """The articles of a request. Raises MlflowException, which MLflow's server answers with HTTP 400."""
-        try:
-            return read_request(request.input, request.custom_inputs)
-        except DataError as err:
-            raise MlflowException.invalid_parameter_value(str(err)) from err
+        with refusals():
+            batch = read_request(request.input, request.custom_inputs)
+            reply = StreamedReply(single=batch.single)
+            for record in in_order(self.classify(batch.articles)):
+                yield ResponsesAgentStreamEvent(**reply.delta(record.model_dump()))
+            for event in reply.end():
+                yield ResponsesAgentStreamEvent(**event)
 
     def classify(
         self, articles: Sequence[Article | InvalidArticle], pace: Pace | None = None

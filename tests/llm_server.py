@@ -481,6 +481,9 @@ class LLMServer(Settings):
         self._tokens = 0
         self._token_ends = 0.0
         self._window: tuple[float, int] = (-math.inf, 0)
+        self.in_flight = 0
+        """Requests that are being answered now."""
+        self.most_in_flight = 0
 
     def script(self, behaviours: Iterable[Behaviour]) -> None:
         """Behaviours of the next chat requests, one each, in place of what is left of an earlier script."""
@@ -521,6 +524,14 @@ class LLMServer(Settings):
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return await self._respond(request)
+        finally:
+            self.in_flight -= 1
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(request.path, headers, parse(raw), raw)

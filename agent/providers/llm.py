@@ -26,7 +26,7 @@ from agent.prices import Usage
 from agent.prompt import Turn
 from agent.providers import Pace
 from agent.records import Article, ArticleError, Call, Classification, ErrorType, Outcome
-from agent.redaction import redact
+from agent.redaction import redact, secret_values
 from agent.slots import Slots
 from agent.transport import SHORTEST_WAIT_S, Response, Transport, Unanswered
 from agent.wires import Question, Reply, Wire, answer_schema
@@ -84,6 +84,8 @@ class LLMProvider(ABC):
         self._transport = Transport(config.timeouts)
         self._policy = FailurePolicy(config.retries)
         self._known_endpoint: Endpoint | None = None
+        self._secrets: Sequence[str] = ()
+        """Of the environment, looked up once, because every answer is searched for them."""
         self._desk: Desk | None = None
         """Where single articles are asked about."""
 
@@ -157,6 +159,7 @@ class LLMProvider(ABC):
         if self._known_endpoint is None:
             endpoint = self.endpoint()
             check_address(endpoint.base_url)
+            self._secrets = secret_values()
             self._known_endpoint = endpoint
         return self._known_endpoint
 
@@ -270,7 +273,7 @@ class LLMProvider(ABC):
         except (ValueError, RecursionError) as err:
             record("server_error", None)
             raise CallFailed("server_error", f"the response is not one of this service: {err}") from err
-        reply = reply._replace(text=fit_to_keep(reply.text))
+        reply = reply._replace(text=fit_to_keep(reply.text, self._secrets))
         record(self._hear(reply).outcome, reply.usage)
         return reply
 
@@ -322,9 +325,9 @@ class LLMProvider(ABC):
         )
 
 
-def fit_to_keep(text: str) -> str:
+def fit_to_keep(text: str, secrets: Sequence[str]) -> str:
     """An answer without secrets and half characters: as the journal keeps it, so that it reads the same from there."""
-    return redact(text.encode(errors="replace").decode())
+    return redact(text.encode(errors="replace").decode(), secrets)
 
 
 def error_type(failed: CallFailed) -> ErrorType:

@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from agent.errors import NewsClassifierError
 from agent.records import Article, ArticleError, Classification, InvalidArticle
-from serving.app.fleet import Fleet, Role
+from serving.app.fleet import Fleet
 from serving.app.metrics import Metrics
 from serving.app.pool import NoWorker, Pool
 from serving.app.process import Record, WorkerLost
@@ -20,6 +19,7 @@ from serving.predictions.record import Prediction
 MOST_SHADOWS = 64
 """Requests to the shadow in flight; beyond that articles go without."""
 NOT_LOGGED = ("invalid_article",)
+LoggedRole = Literal["champion", "challenger", "shadow"]
 HandOver = Callable[[int, Record], None]
 Entry = tuple[int, Article]
 """An article and its index in the request."""
@@ -29,12 +29,30 @@ class NobodyThere(NewsClassifierError):
     """No version can answer at the moment."""
 
 
-class Answered(NamedTuple):
-    """All answers of a request."""
+class Group(NamedTuple):
+    """Articles of a request that one version answers."""
 
-    records: list[Record]
-    versions: str
-    """Who answered, with commas between."""
+    pool: Pool
+    role: LoggedRole
+    entries: Sequence[Entry]
+
+
+class Plan(NamedTuple):
+    """Who answers what of a request."""
+
+    request_id: str
+    articles: int
+    """How many."""
+    refused: Sequence[tuple[int, Record]]
+    """Answers to what is no article, with their indices."""
+    groups: Sequence[Group]
+    shadow: Group | None
+    """What the challenger is asked about for the log alone, when everything is answered."""
+
+    @property
+    def versions(self) -> str:
+        """Who is asked, with commas between."""
+        return ",".join(group.pool.version.number for group in self.groups)
 
 
 class Answering:
@@ -67,26 +85,52 @@ class Answering:
         self._keep_text = keep_text
         self._shadows: set[asyncio.Task[None]] = set()
 
-    async def answer(self, articles: Sequence[Article | InvalidArticle], request_id: str) -> Answered:
-        """Answer articles.
+    def plan(self, articles: Sequence[Article | InvalidArticle], request_id: str) -> Plan:
+        """Decide who answers what.
 
         Args:
             articles: Shape (n,).
             request_id: Goes into the log.
 
         Raises:
-            NobodyThere: there is no version that can answer, or the one that should have ended meanwhile.
+            NobodyThere: there is no champion yet.
+        """
+        champion = self._fleet.pool("champion")
+        if champion is None:
+            raise NobodyThere("No version is ready to answer yet.")
+        refused: list[tuple[int, Record]] = []
+        entries: list[Entry] = []
+        for index, article in enumerate(articles):
+            if isinstance(article, InvalidArticle):
+                refused.append((index, refusal(article, champion)))
+            else:
+                entries.append((index, article))
+        challenger = self._fleet.pool("challenger") if self._traffic.needs_challenger else None
+        if challenger is None:
+            return Plan(request_id, len(articles), refused, [Group(champion, "champion", entries)], None)
+        theirs: list[Entry] = []
+        ours: list[Entry] = []
+        for entry in entries:
+            (theirs if self._traffic.is_challengers(entry[1]) else ours).append(entry)
+        groups = [Group(champion, "champion", ours), Group(challenger, "challenger", theirs)]
+        shadowed = [entry for entry in ours if self._traffic.is_shadowed(entry[1])]
+        shadow = Group(challenger, "shadow", shadowed) if shadowed else None
+        return Plan(request_id, len(articles), refused, [group for group in groups if group.entries], shadow)
+
+    async def answer(self, plan: Plan) -> list[Record]:
+        """All answers, in the order of the articles.
+
+        Raises:
+            NobodyThere: the version that should answer has no worker, or lost it meanwhile.
         """
         found: dict[int, Record] = {}
-        versions = await self._answer(articles, request_id, found.__setitem__)
-        return Answered([found[index] for index in range(len(articles))], ",".join(sorted(versions)))
+        await self._answer(plan, found.__setitem__)
+        return [found[index] for index in range(plan.articles)]
 
-    async def stream(self, articles: Sequence[Article | InvalidArticle], request_id: str) -> AsyncIterator[Record]:
-        """The same one by one in their order, each as soon as it and all before it are there."""
+    async def stream(self, plan: Plan) -> AsyncIterator[Record]:
+        """The same one by one, each as soon as it and all before it are there. Raises as `answer` does."""
         ready: asyncio.Queue[tuple[int, Record] | None] = asyncio.Queue()
-        work = asyncio.ensure_future(
-            self._answer(articles, request_id, lambda index, record: ready.put_nowait((index, record)))
-        )
+        work = asyncio.ensure_future(self._answer(plan, lambda index, record: ready.put_nowait((index, record))))
         work.add_done_callback(lambda _: ready.put_nowait(None))
         waiting: dict[int, Record] = {}
         following = 0
@@ -104,47 +148,28 @@ class Answering:
         """Wait for what the shadow is still asked."""
         await asyncio.gather(*self._shadows, return_exceptions=True)
 
-    async def _answer(
-        self, articles: Sequence[Article | InvalidArticle], request_id: str, hand_over: HandOver
-    ) -> set[str]:
-        """Hand over every answer as it comes. Returns the versions that answered."""
+    async def _answer(self, plan: Plan, hand_over: HandOver) -> None:
+        """Hand over every answer as it comes, then have the shadow asked."""
+        for index, record in plan.refused:
+            hand_over(index, record)
+        if len(plan.groups) == 1:
+            await self._ask_or_fall_back(plan.groups[0], plan.request_id, hand_over)
+        else:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for part in plan.groups:
+                        group.create_task(self._ask_or_fall_back(part, plan.request_id, hand_over))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from errors
+        if plan.shadow:
+            self._ask_shadow(plan.shadow, plan.request_id)
+
+    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> None:
+        """Ask a version; what a challenger cannot answer because it is gone is the champion's."""
         champion = self._fleet.pool("champion")
-        if champion is None:
-            raise NobodyThere("No version is ready to answer yet.")
-        entries: list[Entry] = []
-        for index, article in enumerate(articles):
-            if isinstance(article, InvalidArticle):
-                hand_over(index, refusal(article, champion))
-            else:
-                entries.append((index, article))
-        challenger = self._fleet.pool("challenger") if self._traffic.needs_challenger else None
-        if challenger is None:
-            await self._ask(champion, "champion", entries, request_id, hand_over)
-            return {champion.version.number}
-        return await self._split(champion, challenger, entries, request_id, hand_over)
-
-    async def _split(
-        self, champion: Pool, challenger: Pool, entries: Sequence[Entry], request_id: str, hand_over: HandOver
-    ) -> set[str]:
-        """Let each article's own version answer, and have the shadow asked where it is to be."""
-        theirs = [entry for entry in entries if self._traffic.is_challengers(entry[1])]
-        rest = [entry for entry in entries if not self._traffic.is_challengers(entry[1])]
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._ask_challenger(champion, challenger, theirs, request_id, hand_over))
-                group.create_task(self._ask(champion, "champion", rest, request_id, hand_over))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-        shadowed = [entry for entry in rest if self._traffic.is_shadowed(entry[1])]
-        if shadowed:
-            self._shadow(challenger, shadowed, request_id)
-        answered = [(challenger, theirs), (champion, rest)]
-        return {pool.version.number for pool, some in answered if some}
-
-    async def _ask_challenger(
-        self, champion: Pool, challenger: Pool, entries: Sequence[Entry], request_id: str, hand_over: HandOver
-    ) -> None:
-        """Ask the challenger; what it cannot answer because it is gone is the champion's."""
+        if group.role == "champion" or champion is None:
+            await self._ask(group, request_id, hand_over)
+            return
         answered: set[int] = set()
 
         def keep(index: int, record: Record) -> None:
@@ -152,38 +177,36 @@ class Answering:
             hand_over(index, record)
 
         try:
-            await self._ask(challenger, "challenger", entries, request_id, keep)
+            await self._ask(group, request_id, keep)
         except NobodyThere:
-            left = [entry for entry in entries if entry[0] not in answered]
+            left = [entry for entry in group.entries if entry[0] not in answered]
             for _ in left:
                 seen = Seen(is_error=True, latency_ms=0.0, cost_usd=0.0)
-                self._traffic.record(challenger.version.number, seen, is_challenger=True)
-            await self._ask(champion, "champion", left, request_id, hand_over)
+                self._traffic.record(group.pool.version.number, seen, is_challenger=True)
+            await self._ask(Group(champion, "champion", left), request_id, hand_over)
 
-    async def _ask(
-        self, pool: Pool, role: Role | str, entries: Sequence[Entry], request_id: str, hand_over: HandOver
-    ) -> None:
+    async def _ask(self, group: Group, request_id: str, hand_over: HandOver) -> None:
         """Ask one version, put every answer on record, and hand it over."""
-        if not entries:
+        if not group.entries:
             return
-        put_on_record = partial(self._put_on_record, pool.version.number, role, request_id, time.perf_counter())
+        started = time.perf_counter()
 
         def receive(answers: Sequence[tuple[int, Record]]) -> None:
-            own = [(entries[position], record) for position, record in answers]
-            put_on_record(own)
+            own = [(group.entries[position], record) for position, record in answers]
+            self._put_on_record(group, request_id, time.perf_counter() - started, own)
             for (index, _), record in own:
                 hand_over(index, record)
 
         try:
-            await pool.ask([article.model_dump() for _, article in entries], receive)
+            await group.pool.ask([article.model_dump() for _, article in group.entries], receive)
         except (WorkerLost, NoWorker) as err:
             raise NobodyThere(str(err)) from err
 
     def _put_on_record(
-        self, version: str, role: str, request_id: str, started: float, answers: Sequence[tuple[Entry, Record]]
+        self, group: Group, request_id: str, seconds: float, answers: Sequence[tuple[Entry, Record]]
     ) -> None:
         """Log and count answers of a version."""
-        seconds, now = time.perf_counter() - started, time.time()
+        version, role, now = group.pool.version.number, group.role, time.time()
         predictions = []
         for (_, article), record in answers:
             error = record["error"]["type"] if record["error"] else None
@@ -197,7 +220,7 @@ class Answering:
                 Prediction(
                     time=now,
                     request_id=request_id,
-                    role=role,  # type: ignore[arg-type]
+                    role=role,
                     version=version,
                     article_hash=self._key.hash(article),
                     article_id=None if article.id is None else str(article.id),
@@ -214,17 +237,17 @@ class Answering:
             )
         self._log.append(predictions)
 
-    def _shadow(self, challenger: Pool, entries: Sequence[Entry], request_id: str) -> None:
+    def _ask_shadow(self, group: Group, request_id: str) -> None:
         """Ask the challenger too, for the log alone."""
         if len(self._shadows) >= MOST_SHADOWS:
-            self._metrics.shadows_skipped.inc(len(entries))
+            self._metrics.shadows_skipped.inc(len(group.entries))
             return
 
         async def ask() -> None:
             try:
-                await self._ask(challenger, "shadow", entries, request_id, lambda index, record: None)
+                await self._ask(group, request_id, lambda index, record: None)
             except NobodyThere:
-                self._metrics.shadows_skipped.inc(len(entries))
+                self._metrics.shadows_skipped.inc(len(group.entries))
 
         task = asyncio.get_running_loop().create_task(ask())
         self._shadows.add(task)

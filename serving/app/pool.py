@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.errors import NewsClassifierError
 from serving.app.process import Loaded, OnAnswers, Worker, WorkerLost
-from serving.app.settings import Watch
+from serving.app.settings import ServingSettings
 from serving.app.versions import Version
 
 LONGEST_PAUSE_S = 30.0
@@ -25,15 +25,16 @@ class Pool:
     Args:
         version: Which.
         size: How many processes.
-        settings: How long loading and silence may last.
+        settings: How long loading and silence may last, and how many calls a worker may make at once.
         on_restart: Called whenever a worker is replaced.
     """
 
-    def __init__(self, version: Version, size: int, settings: Watch, on_restart: Callable[[], None]) -> None:
+    def __init__(self, version: Version, size: int, settings: ServingSettings, on_restart: Callable[[], None]) -> None:
         self.version = version
         self.loaded: Loaded
         self._size = size
-        self._settings = settings
+        self._watch_settings = settings.watch
+        self._concurrency = settings.limits.calls_in_flight
         self._on_restart = on_restart
         self._workers: list[Worker] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -98,7 +99,7 @@ class Pool:
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     async def _load(self, worker: Worker) -> Loaded:
-        return await worker.load(self.version.folder, self._settings.load_timeout_s)
+        return await worker.load(self.version.folder, self._concurrency, self._watch_settings.load_timeout_s)
 
     def _take_in(self, worker: Worker) -> None:
         worker.on_end = lambda: self._replace(worker)
@@ -137,10 +138,13 @@ class Pool:
         while True:
             for worker in list(self._workers):
                 worker.ping()
-                if worker.silent_since is not None and loop.time() - worker.silent_since > self._settings.silent_s:
+                if (
+                    worker.silent_since is not None
+                    and loop.time() - worker.silent_since > self._watch_settings.silent_s
+                ):
                     log.error("A worker of version %s gives no sign of life.", self.version.number)
                     worker.kill()
-            await asyncio.sleep(self._settings.ping_s)
+            await asyncio.sleep(self._watch_settings.ping_s)
 
     def _do(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -90,13 +90,18 @@ class Worker:
         """Requests that are not answered yet."""
         return len(self._asked)
 
-    async def load(self, folder: Path, timeout_s: float) -> Loaded:
+    async def load(self, folder: Path, concurrency: int, timeout_s: float) -> Loaded:
         """Load the version in a folder.
+
+        Args:
+            folder: Of the logged model.
+            concurrency: Calls to its provider at once.
+            timeout_s: How long that may take, in seconds.
 
         Raises:
             WorkerLost: it cannot be loaded, or not in time.
         """
-        self._frames.send(to_json({"load": str(folder)}))
+        self._frames.send(to_json({"load": str(folder), "concurrency": concurrency}))
         try:
             return await asyncio.wait_for(asyncio.shield(self._ready), timeout_s)
         except TimeoutError as err:

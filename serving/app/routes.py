@@ -1,9 +1,12 @@
 """The routes: what is asked and answered in each of the forms that callers use."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from importlib.metadata import version as installed_version
+from io import BytesIO
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -13,8 +16,8 @@ from starlette.routing import Route
 
 from agent.errors import DataError
 from agent.replies import StreamedReply, response
-from agent.requests import ArticleBatch, read_articles, read_request
-from serving.app.answering import Answering, NobodyThere
+from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
+from serving.app.answering import Answering, NobodyThere, Plan
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy
@@ -24,6 +27,9 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+INVOCATIONS = ("/invocations", "/endpoints/{name}/invocations", "/serving-endpoints/{name}/invocations")
+"""The last two are what clients of `mlflow.deployments` ask, by an address and as if it was Databricks."""
+RESPONSES = ("/responses", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
 SINGLE_FIELDS = {"title", "content"}
 Body = Mapping[str, Any]
@@ -53,10 +59,8 @@ class Routes:
         """The routes."""
         return [
             Route("/classify", self.classify, methods=["POST"]),
-            Route("/invocations", self.invocations, methods=["POST"]),
-            Route("/gateway/{name}/invocations", self.invocations, methods=["POST"]),
-            Route("/responses", self.responses, methods=["POST"]),
-            Route("/v1/responses", self.responses, methods=["POST"]),
+            *(Route(path, self.invocations, methods=["POST"]) for path in INVOCATIONS),
+            *(Route(path, self.responses, methods=["POST"]) for path in RESPONSES),
             Route("/ping", self.alive, methods=["GET"]),
             Route("/health", self.alive, methods=["GET"]),
             Route("/ready", self.ready, methods=["GET"]),
@@ -69,20 +73,21 @@ class Routes:
         kind = content_type(request)
         if kind not in (JSON, NDJSON):
             raise unsupported(f"{JSON} or {NDJSON}")
-        if kind == NDJSON:
-            batch = ArticleBatch(read_articles(read_lines(await request.body())), single=False)
-        else:
-            batch = plain_batch(read_object(await request.body()))
-        self._check(batch)
+        with self._no_more():
+            if kind == NDJSON:
+                lines = read_lines(await request.body(), self._max_articles)
+                batch = ArticleBatch(read_articles(lines, self._max_articles), single=False)
+            else:
+                batch = plain_batch(read_object(await request.body()), self._max_articles)
+        plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
-            return StreamingResponse(self._lines(batch, request_id(request)), media_type=NDJSON)
-        answered = await self._answer(batch, request)
+            return StreamingResponse(self._lines(plan), headers=versions_of(plan), media_type=NDJSON)
+        records = await self._answer(plan)
         if not batch.single:
-            return labelled({"classifications": answered.records}, answered.versions)
-        [record] = answered.records
-        if record["error"]:
-            raise problem_with(record)
-        return labelled(record, answered.versions)
+            return labelled({"classifications": records}, plan)
+        if records[0]["error"]:
+            raise problem_with(records[0])
+        return labelled(records[0], plan)
 
     async def invocations(self, request: Request) -> Response:
         """As MLflow's scoring server."""
@@ -95,7 +100,7 @@ class Routes:
 
     async def alive(self, request: Request) -> Response:
         """Whether the server runs."""
-        return Response(b"\n", media_type=JSON)
+        return Response(b'{"status":"ok"}', media_type=JSON)
 
     async def ready(self, request: Request) -> Response:
         """Whether it can answer, and who does."""
@@ -144,69 +149,87 @@ class Routes:
 
     async def _respond(self, request: Request, body: Body, extra: Body) -> Response:
         """Answer a request of the ResponsesAgent, at once or as events."""
-        batch = agent_batch(body)
-        self._check(batch)
+        with self._no_more():
+            batch = agent_batch(body, self._max_articles)
+        plan = self._plan(batch, request)
         if body.get("stream") is True:
-            return StreamingResponse(self._events(batch, request_id(request), extra), media_type=EVENTS)
-        answered = await self._answer(batch, request)
-        return labelled({**response(answered.records, single=batch.single), **extra}, answered.versions)
+            events = self._events(plan, extra, single=batch.single)
+            return StreamingResponse(events, headers=versions_of(plan), media_type=EVENTS)
+        return labelled({**response(await self._answer(plan), single=batch.single), **extra}, plan)
 
-    def _check(self, batch: ArticleBatch) -> None:
-        if len(batch.articles) > self._max_articles:
+    @contextmanager
+    def _no_more(self) -> Iterator[None]:
+        """Refuse more articles than a request may have."""
+        try:
+            yield
+        except TooManyArticles as err:
             raise Problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"A request may have {self._max_articles} articles. Send them in several requests.",
-            )
+            ) from err
 
-    async def _answer(self, batch: ArticleBatch, request: Request) -> Any:
+    def _plan(self, batch: ArticleBatch, request: Request) -> Plan:
         try:
-            return await self._answering.answer(batch.articles, request_id(request))
+            return self._answering.plan(batch.articles, request_id(request))
+        except NobodyThere as err:
+            raise busy("No version is ready to answer yet. Ask again in a moment.") from err
+
+    async def _answer(self, plan: Plan) -> list[Record]:
+        try:
+            return await self._answering.answer(plan)
         except NobodyThere as err:
             raise busy("No worker could answer. Ask again in a moment.") from err
 
-    async def _lines(self, batch: ArticleBatch, request: str) -> AsyncIterator[bytes]:
+    async def _lines(self, plan: Plan) -> AsyncIterator[bytes]:
         try:
-            async for record in self._answering.stream(batch.articles, request):
+            async for record in self._answering.stream(plan):
                 yield to_json(record) + b"\n"
         except NobodyThere:
-            yield to_json({"error": busy("No worker could answer the rest.").fields(request)}) + b"\n"
+            yield to_json({"error": busy("No worker could answer the rest.").fields(plan.request_id)}) + b"\n"
 
-    async def _events(self, batch: ArticleBatch, request: str, extra: Body) -> AsyncIterator[bytes]:
+    async def _events(self, plan: Plan, extra: Body, *, single: bool) -> AsyncIterator[bytes]:
         """Server-sent events; those of OpenAI's end with the response itself."""
-        reply = StreamedReply(single=batch.single)
+        reply = StreamedReply(single=single)
         try:
-            async for record in self._answering.stream(batch.articles, request):
+            async for record in self._answering.stream(plan):
                 yield event(reply.delta(record))
             for last in reply.end():
                 yield event(last)
             if extra:
-                whole = {**response(reply.records, single=batch.single), **extra}
+                whole = {**response(reply.records, single=single), **extra}
                 yield event({"type": "response.completed", "response": whole})
         except NobodyThere:
-            yield event({"type": "error", "error": busy("No worker could answer the rest.").fields(request)})
+            problem = busy("No worker could answer the rest.").fields(plan.request_id)
+            yield event({"type": "error", "error": problem})
         yield DONE
 
 
-def plain_batch(body: Body) -> ArticleBatch:
-    """The articles of a plain request. Raises Problem."""
+def plain_batch(body: Body, most: int) -> ArticleBatch:
+    """The articles of a plain request. Raises Problem, or TooManyArticles."""
     if "articles" in body:
         if not isinstance(body["articles"], list):
             raise wrong_shape("'articles' must be a list of objects.")
-        return ArticleBatch(read_articles(body["articles"]), single=False)
+        return ArticleBatch(read_articles(body["articles"], most), single=False)
     if not SINGLE_FIELDS & body.keys():
         raise wrong_shape("Send 'title' and 'content' of one article, or 'articles', a list of them.")
     return ArticleBatch(read_articles([body]), single=True)
 
 
-def agent_batch(body: Body) -> ArticleBatch:
-    """The articles of a request of the ResponsesAgent. Raises Problem."""
+def agent_batch(body: Body, most: int) -> ArticleBatch:
+    """The articles of a request of the ResponsesAgent. Raises Problem, or TooManyArticles."""
     messages, inputs = body.get("input"), body.get("custom_inputs")
     if not isinstance(messages, str | list):
         raise wrong_shape("'input' must be a list of messages, or a text.")
+    if isinstance(messages, list) and not all(isinstance(message, dict) for message in messages):
+        raise wrong_shape("'input' must be a list of messages, which are objects.")
     if inputs is not None and not isinstance(inputs, dict):
         raise wrong_shape("'custom_inputs' must be an object.")
+    if not isinstance(body.get("stream"), bool | None):
+        raise wrong_shape("'stream' must be true or false.")
     try:
-        return read_request(messages, inputs)
+        return read_request(messages, inputs, most)
+    except TooManyArticles:
+        raise
     except DataError as err:
         raise wrong_shape(
             "There is no article: send custom_inputs with 'title' and 'content', or with 'articles', or a user message."
@@ -224,10 +247,11 @@ def read_object(body: bytes) -> Body:
     return found
 
 
-def read_lines(body: bytes) -> list[object]:
-    """A body with JSON in each line. Raises Problem."""
+def read_lines(body: bytes, most: int) -> list[object]:
+    """What a body has in its lines, of which one more than `most` are read. Raises Problem."""
+    lines = (line for line in BytesIO(body) if line.strip())
     try:
-        return [from_json(line, allow_inf_nan=False) for line in body.splitlines() if line.strip()]
+        return [from_json(line, allow_inf_nan=False) for line in islice(lines, most + 1)]
     except ValueError as err:
         raise Problem(HTTPStatus.BAD_REQUEST, "A line of the body is not JSON in UTF-8.") from err
 
@@ -255,9 +279,14 @@ def problem_with(record: Record) -> Problem:
     return busy("The model's provider did not answer. Ask again in a moment.", retry_after_s=5)
 
 
-def labelled(content: Body, versions: str) -> Response:
+def labelled(content: Body, plan: Plan) -> Response:
     """An answer with labels in it, and who gave them."""
-    return Response(to_json(content), headers={"x-model-version": versions}, media_type=JSON)
+    return Response(to_json(content), headers=versions_of(plan), media_type=JSON)
+
+
+def versions_of(plan: Plan) -> Mapping[str, str]:
+    """The header that says who answers."""
+    return {"x-model-version": plan.versions}
 
 
 def event(fields: Body) -> bytes:
@@ -272,7 +301,7 @@ def content_type(request: Request) -> str:
 
 def accepts(request: Request, media_type: str) -> bool:
     """Whether a media type is asked for by its name."""
-    return media_type in request.headers.get("accept", "")
+    return media_type in request.headers.get("accept", "").lower()
 
 
 def request_id(request: Request) -> str:

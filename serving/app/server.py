@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -24,7 +26,7 @@ from serving.app.guard import LOOPBACK_NAMES, Guard
 from serving.app.keys import Keys
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem
-from serving.app.protocol import ImpatientProtocol
+from serving.app.protocol import impatient
 from serving.app.routes import Routes
 from serving.app.settings import ServingSettings
 from serving.app.traffic import TrafficControl
@@ -34,6 +36,7 @@ from serving.golden import SmokeSet
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
 
+BACKLOG = 2048
 KEEP_ALIVE_S = 75
 """Longer than clients and load balancers keep idle connections, so that no request meets one that is being closed."""
 log = logging.getLogger(__name__)
@@ -83,23 +86,41 @@ class Server:
         self._control = Control(self._traffic, self._apply_traffic)
 
     def run(self) -> None:
-        """Serve until the process is told to stop."""
+        """Serve until the process is told to stop.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        listening = self._listen()
+        gc.collect()
+        gc.freeze()  # what was imported stays; it need not be gone through again and again
+        gc.set_threshold(20_000)
         uvicorn.Server(
             uvicorn.Config(
                 self.app(),
-                host=self._place.host,
-                port=self._place.port,
                 loop="uvloop",
-                http=ImpatientProtocol,
+                http=impatient(self._settings.limits.body_timeout_s),
                 ws="none",
                 lifespan="on",
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=int(self._settings.limits.shutdown_s),
             )
-        ).run()
+        ).run(sockets=[listening])
+
+    def _listen(self) -> socket.socket:
+        """Listen before anything is started, so that a second server on the same port disturbs nothing."""
+        place = self._place
+        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+        try:
+            return socket.create_server((place.host, place.port), family=family, backlog=BACKLOG)
+        except OSError as err:
+            raise ConfigError(
+                f"{place.host}:{place.port} cannot be listened on: {err.strerror}. Choose another --port or --host."
+            ) from err
 
     def app(self) -> Guard:
         """The ASGI application."""
@@ -146,14 +167,19 @@ class Server:
                     log.error("The registry cannot be read; whoever serves goes on. %s", news)
                     continue
                 if news.champion is None:
-                    log.error("%s has no %r yet.", self._source.name, self._source.aliases[0])
+                    log.error(
+                        "%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0]
+                    )
                 self._wanted = news
                 self._changed.set()
 
     async def _keep(self) -> None:
         """Make what serves what is wanted, whenever that changes, and again where it did not work."""
         while True:
-            await self._show()
+            try:
+                await self._show()
+            except OSError as err:  # no memory or no process to be had now; perhaps the next time
+                log.error("Nothing could be changed: %s", err)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._settings.watch.every_s)
             self._changed.clear()

@@ -40,6 +40,8 @@ class Limits(Settings):
     """How long the head or the body of a request may take to arrive, in seconds."""
     request_timeout_s: float = Field(default=110.0, gt=0, lt=PLATFORM_TIMEOUT_S)
     """How long a request may take in all, in seconds; then it gets a 504."""
+    calls_in_flight: int = Field(default=64, ge=1, le=1000)
+    """Calls of one worker to its provider at once; fewer while the provider says that it has too many."""
     shutdown_s: float = Field(default=115.0, gt=0)
     """How long what is in flight may take after the server was told to stop, in seconds."""
 

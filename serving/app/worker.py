@@ -4,8 +4,9 @@ Nothing of ours but `frames` is imported before the version is loaded, so that `
 Little of it is needed, so that versions of another age can be served: `NewsClassifierAgent.loaded`, its `config`,
 `classify` and, where there is one, `classifier.answer`.
 
-Messages are JSON. In: {"load": FOLDER}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}. Out: {"ready": FACTS}
-or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong", "down"}.
+Messages are JSON. In: {"load": FOLDER, "concurrency"}, then {"id", "articles"}, {"cancel": ID}, {"ping": true}.
+Out: {"ready": FACTS} or {"failed"}, then {"id", "answers": [[index, record], ...], "end"}, {"id", "failed"}, {"pong",
+"down"}.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ def main(descriptor: int) -> None:
     if order is None:
         return
     try:
-        agent, found = load(Path(order["load"]))
+        agent, found = load(Path(order["load"]), order["concurrency"])
     except Exception as err:
         connection.sendall(framed(json.dumps({"failed": f"{type(err).__name__}: {err}"}).encode()))
         return
@@ -70,12 +71,12 @@ def first_message(connection: socket.socket) -> dict[str, Any] | None:
     return message
 
 
-def load(folder: Path) -> tuple[Any, dict[str, object]]:
+def load(folder: Path, concurrency: int) -> tuple[Any, dict[str, object]]:
     """The agent of a logged version, and what is to be known about it."""
     import mlflow
 
     mlflow.tracing.disable()
-    mlflow.pyfunc.load_model(str(folder))
+    mlflow.pyfunc.load_model(str(folder), model_config={"max_concurrency": concurrency})
     code = Path(sys.modules["agent"].__file__ or "").resolve()
     if not code.is_relative_to(folder.resolve()):
         raise RuntimeError(f"the code that was loaded is {code}, which is not the model's own")

@@ -27,8 +27,10 @@ __all__ = ["ArticleKey", "LogSettings", "Prediction", "PredictionLog"]
 
 RETRY_S = 1.0
 """Between two attempts while nothing can be written."""
-CLOSE_S = 10.0
+CLOSE_S = 30.0
 """How long `close` waits for what is left to be written."""
+ROWS_IN_A_TURN = 10
+"""After so many the thread that answers may go on; it would otherwise wait five milliseconds for its turn."""
 DELETE_EVERY_S = 3600.0
 DAY_S = 86_400
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class PredictionLog:
         self._share = int(settings.share * 2**32)
         self._queue: deque[Prediction] = deque()
         self._batch: Sequence[Prediction] = ()
-        """What is being written, without secrets; kept until that worked."""
+        """What is being written; kept until that worked."""
         self._overflown = 0
         self._given_up = 0
         self._wake = threading.Event()
@@ -105,13 +107,13 @@ class PredictionLog:
         return too_many
 
     def close(self) -> None:
-        """Write what is left and end the thread, in ten seconds at most: not to be called where a loop runs."""
+        """Write what is left and end the thread, in thirty seconds at most: not to be called where a loop runs."""
         self._closing.set()
         self._wake.set()
         if self._writer:
             self._writer.join(CLOSE_S)
         if self.waiting:
-            logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "the log is closed.")
+            logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "there was no time left")
             self._given_up += self.waiting
 
     def _write(self) -> None:
@@ -135,24 +137,40 @@ class PredictionLog:
         while True:
             self._batch = self._batch or self._take(sink.ROWS_AT_ONCE)
             try:
-                sink.write(self._batch)
+                sink.write(self._writable(self._batch))
             except SinkError as err:
                 self._fail(err)
                 return
             except Exception:  # a row that no sink can take, whatever that raises, must not hold up all others
-                logger.exception("Predictions: %d dropped, because they can never be written", len(self._batch))
-                self._given_up += len(self._batch)
+                self._sort_out()
             else:
                 self._succeed()
-            self._batch = ()
+                self._batch = ()
             if not self._queue:
                 return
 
     def _take(self, most: int) -> Sequence[Prediction]:
-        """The next predictions of the queue, as they may be written."""
+        """The next predictions of the queue."""
+        return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    def _writable(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        """The predictions without secrets, and without text unless it is kept."""
         secrets = secret_values()
-        taken = range(min(most, len(self._queue)))
-        return [_writable(self._queue.popleft(), secrets, self._settings.keep_text) for _ in taken]
+        clean = []
+        for place, prediction in enumerate(predictions):
+            if place % ROWS_IN_A_TURN == 0:
+                time.sleep(0)
+            clean.append(_without_secrets(prediction, secrets, self._settings.keep_text))
+        return clean
+
+    def _sort_out(self) -> None:
+        """Drop a row that can never be written; of several, try the first half alone."""
+        if len(self._batch) == 1:
+            logger.exception("A prediction was dropped, because it can never be written")
+            self._given_up += 1
+        half = len(self._batch) // 2
+        self._queue.extendleft(reversed(self._batch[half:] if half else ()))
+        self._batch = self._batch[:half]
 
     def _fail(self, err: SinkError) -> None:
         self.failures += 1
@@ -183,8 +201,8 @@ def _place(prediction: Prediction) -> int:
     return zlib.crc32(f"{prediction.request_id} {prediction.article_hash}".encode(errors="replace"))
 
 
-def _writable(prediction: Prediction, secrets: Sequence[str], keep_text: bool) -> Prediction:
-    """The prediction without secrets and half characters in what callers wrote, and without text unless it is kept."""
+def _without_secrets(prediction: Prediction, secrets: Sequence[str], keep_text: bool) -> Prediction:
+    """The prediction without secrets and halves of characters in what callers wrote, and without text unless wanted."""
 
     def clean(text: str | None) -> str | None:
         return without(secrets, text.encode(errors="replace").decode()) if text else text

@@ -14,6 +14,8 @@ DATABASE = "predictions.db"
 APPLICATION_ID = 0x4E43504C
 BUSY_S = 5.0
 """How long is waited for another server that writes; after that the rows wait in memory and it is tried again."""
+ROW_ERRORS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.DataError)
+"""What SQLite says of a row that the table can never take."""
 DELETED_AT_ONCE = 10_000
 SCHEMA = """
 CREATE TABLE predictions (
@@ -58,8 +60,8 @@ class SQLiteSink:
                 with connection:  # commits, or rolls back on an error
                     connection.execute("BEGIN IMMEDIATE")
                     connection.executemany(INSERT, predictions)
-        except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
-            raise  # a row that no table can take
+        except ROW_ERRORS:
+            raise
         except (OSError, sqlite3.Error) as err:
             raise self._failed(err) from err
 

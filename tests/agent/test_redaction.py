@@ -1,7 +1,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import mlflow
 import pytest
@@ -11,7 +11,17 @@ from mlflow.tracking import MlflowClient
 
 from agent.config import AgentConfig
 from agent.errors import ConfigError, NewsClassifierError
-from agent.redaction import REDACTED, RedactingFilter, holds_secret, redact, redact_logs, redact_traces, redact_value
+from agent.redaction import (
+    REDACTED,
+    SECRET_LIKE,
+    RedactingFilter,
+    holds_secret,
+    redact,
+    redact_logs,
+    redact_traces,
+    redact_value,
+    without,
+)
 from tests.conftest import ROOT
 
 HEX = "0123456789abcdef"
@@ -36,6 +46,28 @@ def test_what_looks_like_a_key_is_taken_out_wherever_it_stands(
     assert KEYS[name] not in clean
     assert REDACTED in clean
     assert redact(clean) == clean
+
+
+WORDS = st.sampled_from(
+    [
+        "://u:p4ssw0rd@h",
+        "?key=",
+        "api_key=",
+        "api-key=",
+        "token=",
+        "password=",
+        "basic ",
+        "bearer ",
+        HEX,
+        *KEYS.values(),
+    ]
+)
+
+
+@given(st.lists(st.tuples(PROSE, WORDS, st.sampled_from([str.lower, str.upper, str.title, str])), max_size=4), PROSE)
+def test_the_quick_look_overlooks_nothing(pieces: list[tuple[str, str, Callable[[str], str]]], end: str) -> None:
+    text = "".join(before + case(word) for before, word, case in pieces) + end
+    assert without([], text) == SECRET_LIKE.sub(REDACTED, text)
 
 
 @given(PROSE, VALUES, PROSE)

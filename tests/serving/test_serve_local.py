@@ -1,79 +1,102 @@
-"""`mlflow models serve` on the champion, asked over HTTP."""
+"""`mlflow models serve` on a champion that waits for an LLM, asked over HTTP."""
 
 import json
-import socket
-import subprocess
-import sys
+import sqlite3
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import mlflow
 import pytest
-from mlflow.tracking import MlflowClient
 
 from agent.config import AgentConfig
-from eval.logged_model import log_agent
+from eval.candidates import load_candidate
+from serving.client import NewsClassifier
+from tests.conftest import ROOT
+from tests.llm_server import Behaviour, LLMServer
+from tests.serving.running import make_champion, post, serving
 
-START_TIMEOUT_S = 90
-
-
-@pytest.fixture
-def url(store: MlflowClient, agent_config: AgentConfig, workspace: Path) -> Iterator[str]:
-    with mlflow.start_run():
-        model_uri = log_agent(agent_config).model_uri
-    version = mlflow.register_model(model_uri, "news_classifier").version
-    store.set_registered_model_alias("news_classifier", "champion", str(version))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "serving.cli", "serve", "local", "--port", str(port)]
-    with (workspace / "serve.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/ping", server)
-        yield f"{address}/invocations"
-    finally:
-        server.terminate()
-        server.wait()
+ARTICLE = {"title": "Club wins the cup final", "content": "The striker scored twice and fans sang."}
+AT_ONCE = 32
+TIMEOUT_S = 4
 
 
-def wait_for(ping: str, server: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(ping):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server did not start")
+class Local(NamedTuple):
+    """The server, and what stands behind it."""
+
+    url: str
+    llm: LLMServer
+    folder: Path
 
 
-def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as err:
-        return err.code, json.load(err)
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    folder = tmp_path_factory.mktemp("serve_local")
+    with LLMServer() as llm, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv("OPENAI_API_KEY", llm.api_key)
+        patch.setenv("OPENAI_BASE_URL", f"{llm.url}/v1")
+        shipped = load_candidate(provider="openai").model_dump()
+        config = AgentConfig.model_validate(shipped | {"max_concurrency": AT_ONCE, "retries": {"first_wait_s": 0.01}})
+        environment = make_champion(folder, config)
+        with serving(folder, environment, "local", "--timeout", str(TIMEOUT_S)) as url:
+            yield Local(url, llm, folder)
 
 
-def test_the_champion_answers_over_http_in_every_form(url: str) -> None:
-    article = {"title": "Club wins the cup final", "content": "The striker scored twice and fans sang."}
+@pytest.fixture(autouse=True)
+def _calm(local: Local) -> None:
+    local.llm.reset()
+
+
+def ask(local: Local, body: object) -> tuple[int, Any]:
+    status, text = post(f"{local.url}/invocations", json.dumps(body).encode())
+    return status, json.loads(text)
+
+
+def test_the_champion_answers_over_http_in_every_form(local: Local) -> None:
     bodies = [
-        {"input": [], "custom_inputs": article},
-        {"input": [], "custom_inputs": {"articles": [article]}},
-        {"input": [{"role": "user", "content": json.dumps(article)}]},
+        {"input": [], "custom_inputs": ARTICLE},
+        {"input": [], "custom_inputs": {"articles": [ARTICLE]}},
+        {"input": [{"role": "user", "content": json.dumps(ARTICLE)}]},
     ]
     for body in bodies:
-        status, answer = post(url, body)
+        status, answer = ask(local, body)
         assert status == 200
-        [record] = answer["custom_outputs"]["classifications"]  # type: ignore[index]
-        assert record["category"] == "Sports"
-    status, answer = post(url, {"input": [], "custom_inputs": {"artcles": [article]}})
+        [record] = answer["custom_outputs"]["classifications"]
+        assert record["category"] == "Politics"
+
+
+def test_as_many_requests_wait_for_the_llm_at_once_as_the_agent_may_make_calls(local: Local) -> None:
+    """Regression: MLflow's server answered six at a time on two processors."""
+    local.llm.behaviour = Behaviour(latency_s=0.8)
+    with NewsClassifier(local.url) as classifier, ThreadPoolExecutor(AT_ONCE) as pool:
+        started = time.monotonic()
+        records = list(pool.map(lambda n: classifier.classify(title=f"Club {n} wins"), range(AT_ONCE)))
+    assert {record.category for record in records} == {"Politics"}
+    assert local.llm.most_in_flight == AT_ONCE
+    assert time.monotonic() - started < 2 * 0.8
+
+
+def test_a_wrong_request_is_refused_without_its_text_and_without_a_traceback(local: Local) -> None:
+    status, answer = ask(local, {"input": [], "custom_inputs": {"artcles": [ARTICLE]}})
     assert status == 400
-    assert "Send custom_inputs" in str(answer["message"])
+    assert answer["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert answer["message"].startswith("custom_inputs has the keys ['artcles']. Send custom_inputs with")
+    assert "stack_trace" not in answer
+    assert ARTICLE["title"] not in str(answer)
+
+
+def test_a_request_that_takes_too_long_gets_504(local: Local) -> None:
+    local.llm.behaviour = Behaviour(hang=True)
+    started = time.monotonic()
+    status, said = post(f"{local.url}/invocations", json.dumps({"input": [], "custom_inputs": ARTICLE}).encode())
+    assert (status, said) == (504, "Request processing time exceeded limit")
+    assert time.monotonic() - started < TIMEOUT_S + 2
+
+
+def test_no_article_is_kept_as_a_trace(local: Local) -> None:
+    assert ask(local, {"input": [], "custom_inputs": ARTICLE})[0] == 200
+    with closing(sqlite3.connect(local.folder / "mlflow.db")) as store:
+        assert store.execute("SELECT count(*) FROM trace_info").fetchone() == (0,)

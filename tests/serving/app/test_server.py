@@ -1,0 +1,169 @@
+"""The server as a real process: versions that change, die and share the traffic while it is asked."""
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from agent.champion import CHAMPION
+from serving.predictions.store import read_predictions
+from tests.llm_server import Behaviour
+from tests.serving.app.conftest import BROKEN, CHALLENGER, LLM, LOCAL, OTHER_LOCAL, App, post_ready, wait_until
+from tests.serving.running import post
+
+
+class Callers:
+    """Ask all the time, until the context ends; what was answered is counted."""
+
+    def __init__(self, app: App, count: int = 4) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.versions: Counter[str | None] = Counter()
+        self._app = app
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+
+    def __enter__(self) -> "Callers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, number: int) -> None:
+        asked = 0
+        while not self._stop.is_set():
+            asked += 1
+            status, version, _ = self._app.ask(f"Club {number} wins final {asked}")
+            self.statuses[status] += 1
+            self.versions[version] += 1
+
+
+def test_no_request_fails_while_the_champion_changes(calm: App) -> None:
+    with Callers(calm) as callers:
+        calm.point(CHAMPION, OTHER_LOCAL)
+        wait_until(lambda: calm.version() == OTHER_LOCAL)
+        time.sleep(0.3)
+    assert set(callers.statuses) == {200}
+    assert set(callers.versions) == {LOCAL, OTHER_LOCAL}
+    wait_until(lambda: len(calm.workers()) == 1)
+
+
+def test_a_version_that_cannot_be_loaded_never_serves_and_raises_an_alert(calm: App) -> None:
+    failing = 'news_swap_failing{role="champion"}'
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)
+    assert calm.ask()[:2] == (200, LOCAL)
+    calm.point(CHAMPION, OTHER_LOCAL)
+    wait_until(lambda: calm.version() == OTHER_LOCAL)
+    assert calm.metric(failing) == 0
+
+
+def test_a_version_that_fails_the_smoke_set_never_serves(calm: App) -> None:
+    calm.llm.behaviour = Behaviour(status=400)
+    calm.point(CHAMPION, LLM)
+    wait_until(lambda: calm.metric('news_swap_failing{role="champion"}') == 1)
+    assert calm.version() == LOCAL
+    calm.llm.behaviour = Behaviour()
+    wait_until(lambda: calm.version() == LLM)  # it is tried again
+    assert calm.ask()[1] == LLM
+
+
+def test_a_killed_worker_costs_503s_at_most_and_is_replaced(calm: App) -> None:
+    restarts = calm.metric("news_worker_restarts_total")
+    with Callers(calm) as callers:
+        time.sleep(0.2)
+        for pid in calm.workers():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: calm.metric("news_worker_restarts_total") > restarts and post_ready(calm.url) == 200)
+        time.sleep(0.2)
+    assert set(callers.statuses) <= {200, 503}
+    assert callers.statuses[503] > 0
+    assert calm.ask()[0] == 200
+
+
+def test_the_challenger_gets_its_share_and_an_article_always_the_same_version(calm: App) -> None:
+    calm.point(CHALLENGER, OTHER_LOCAL)
+    wait_until(lambda: calm.traffic("--challenger", "30").returncode == 0)
+    titles = [f"Club {number} wins" for number in range(200)]
+    with ThreadPoolExecutor(8) as threads:
+        first = list(threads.map(lambda title: calm.ask(title)[1], titles))
+        again = list(threads.map(lambda title: calm.ask(title)[1], titles))
+    assert first == again
+    assert 30 <= first.count(OTHER_LOCAL) <= 90
+    body = json.dumps({"articles": [{"title": title} for title in titles]}).encode()
+    request = urllib.request.Request(f"{calm.url}/classify", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.headers["X-Model-Version"] == f"{LOCAL},{OTHER_LOCAL}"
+        assert len(json.load(answer)["classifications"]) == len(titles)
+
+
+def test_shares_without_a_challenger_are_refused_and_change_nothing(calm: App) -> None:
+    wait_until(lambda: calm.traffic("--challenger", "10").returncode == 3)  # that of another test is forgotten soon
+    refused = calm.traffic("--challenger", "10")
+    assert refused.returncode == 3
+    assert "has no challenger" in refused.stderr
+    assert json.loads(calm.traffic("--json").stdout)["challenger_percent"] == 0
+
+
+def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--shadow", "100").returncode == 0)
+    since = time.time()
+    for number in range(10):
+        status, version, record = calm.ask(f"Striker {number} scores")
+        assert (status, version, record["provider"]) == (200, LOCAL, "sklearn")
+    state = calm.folder / "serving-state"
+    wait_until(lambda: len([row for row in read_predictions(state) if row.time >= since]) == 20)
+    rows = [row for row in read_predictions(state) if row.time >= since]
+    assert Counter((row.role, row.version) for row in rows) == {("champion", LOCAL): 10, ("shadow", LLM): 10}
+    by_request = {row.request_id: row.article_hash for row in rows}
+    assert all(by_request[row.request_id] == row.article_hash for row in rows)
+
+
+def test_a_challenger_that_fails_too_often_loses_its_share(calm: App) -> None:
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--challenger", "50").returncode == 0)
+    calm.llm.behaviour = Behaviour(status=400)
+    for number in range(200):
+        calm.ask(f"Keeper {number} saves")
+        if calm.metric("news_challenger_halted"):
+            break
+    shown = json.loads(calm.traffic("--json").stdout)
+    assert shown["challenger_percent"] == 0
+    assert "error rate" in shown["halted"]
+    calm.llm.behaviour = Behaviour()
+    assert {calm.ask(f"Keeper {number} saves")[1] for number in range(20)} == {LOCAL}
+
+
+def test_a_provider_that_does_not_answer_is_a_503_with_retry_after(calm: App) -> None:
+    calm.point(CHAMPION, LLM)
+    wait_until(lambda: calm.version() == LLM)
+    calm.llm.behaviour = Behaviour(status=400)
+    status, _, problem = calm.ask()
+    assert status == 503
+    assert problem["error_code"] == "TEMPORARILY_UNAVAILABLE"
+    status, text = post(f"{calm.url}/invocations", json.dumps({"input": [], "custom_inputs": {"title": "x"}}).encode())
+    assert status == 200
+    assert json.loads(text)["custom_outputs"]["classifications"][0]["error"]["type"] == "provider_error"
+
+
+def test_many_articles_stream_as_they_come(calm: App) -> None:
+    lines = b"".join(json.dumps({"id": n, "title": f"Club {n} wins"}).encode() + b"\n" for n in range(600))
+    request = urllib.request.Request(f"{calm.url}/classify", lines, {"Content-Type": "application/x-ndjson"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.headers["Content-Type"] == "application/x-ndjson"
+        assert [json.loads(line)["id"] for line in answer] == list(range(600))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", ""])
+def test_another_name_may_not_ask_a_server_on_loopback(calm: App, host: str) -> None:
+    assert calm.ask(Host=host)[0] == 403

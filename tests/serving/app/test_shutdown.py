@@ -1,0 +1,108 @@
+"""What becomes of a server, and of what is in flight, when it is told to stop or cannot start."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.config import AgentConfig
+from eval.candidates import load_candidate
+from serving.predictions.store import read_predictions
+from tests.conftest import ROOT
+from tests.llm_server import Behaviour, LLMServer
+from tests.serving.app.conftest import ARTICLE, post_ready, wait_until
+from tests.serving.running import make_champion, post
+
+
+@pytest.fixture
+def llm() -> Iterator[LLMServer]:
+    with LLMServer() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", server.api_key)
+        patch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        yield server
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def command(port: int, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "serving.app", "--port", str(port), *arguments]
+
+
+def test_what_is_in_flight_is_answered_and_logged_before_the_server_ends(llm: LLMServer, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        config = AgentConfig.model_validate(load_candidate(provider="openai").model_dump())
+    environment = make_champion(tmp_path, config)
+    smoke = {"most_misses": 2, "articles": [{"id": "cup", **ARTICLE, "category": "Sports"}]}
+    (tmp_path / "smoke.yaml").write_text(json.dumps(smoke))
+    port = free_port()
+    server = subprocess.Popen(command(port, "--smoke", "smoke.yaml"), cwd=tmp_path, env=environment)
+    statuses: list[int] = []
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: alive(url) and post_ready(url) == 200)
+        llm.behaviour = Behaviour(latency_s=1.5)
+        callers = [
+            threading.Thread(target=lambda: statuses.append(post(f"{url}/classify", json.dumps(ARTICLE).encode())[0]))
+            for _ in range(8)
+        ]
+        for caller in callers:
+            caller.start()
+        wait_until(lambda: llm.in_flight == 8)
+        server.send_signal(signal.SIGTERM)
+        for caller in callers:
+            caller.join()
+        assert server.wait(20) == -signal.SIGTERM  # as uvicorn ends when all is done
+    finally:
+        server.kill()
+        server.wait()
+    assert statuses == [200] * 8
+    assert len(list(read_predictions(tmp_path / "serving-state"))) == 8
+
+
+def alive(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health"):
+            return True
+    except OSError:
+        time.sleep(0.05)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "serve key"),
+        (["--model", "nonsense"], "is no model to serve"),
+        (["--model", "."], "holds no MLmodel"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns(".env"))
+    run = subprocess.run(command(free_port(), *arguments), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_changed(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns(".env"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = subprocess.run(command(port), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert f"127.0.0.1:{port} cannot be listened on" in run.stderr
+    assert not (tmp_path / "serving-state" / "control.json").exists()
