@@ -67,7 +67,7 @@ def new_store(folder: Path, address: str = NO_SERVICE) -> dict[str, str]:
 
 def add_champion(agent: AgentConfig) -> str:
     """Register a version and make it the champion. Returns its number."""
-    number = add_version(agent)
+    number: str = add_version(agent)
     point(CHAMPION, number)
     return number
 
@@ -80,7 +80,7 @@ def articles() -> list[Json]:
 
 
 def write_bodies(folder: Path) -> dict[str, Path]:
-    """Files with one body a line, by what they are: of the server's requests, of the agent's, and of the LLM service's."""
+    """Files with one body a line: requests to the server, to the agent, and to the LLM's service."""
     single, batch = articles(), articles()[:BATCH]
     kinds: dict[str, Iterable[Json]] = {
         "plain": single,

@@ -10,7 +10,7 @@ forwarding  A version that asks an LLM, whose service (bench/echo_service.py) an
             (bench/bare_proxy.py) sends on the very bodies that the agent sends. Processor time is that of front, worker
             and watcher together. MLflow's own two servers, with the same version and untraced, are told for the record;
             AgentServer needs httpx, which is installed in a folder of its own.
-local       The trained model (--model; trained where there is none), beside calling it in a process, which takes one core.
+local       The trained model (--model; trained where there is none), beside calling it in-process, on one core.
 start       From the start of the process to the first answer of /ready that is not 503, beside `import mlflow` and
             loading the same version.
 growth      Resident memory after 20,000 requests and after all, one in 401 with 256 articles; of each kind of version.
