@@ -75,6 +75,13 @@ REQUEST_ID: Node = {
     "schema": {"type": "string"},
 }
 
+EVENT: Node = {
+    "type": "object",
+    "description": "One of the server-sent events; the last one's data is [DONE].",
+    "properties": {"data": {"type": "string", "description": "JSON of an event as OpenAI's responses have them."}},
+    "required": ["data"],
+}
+
 
 def document(settings: ServingSettings) -> Node:
     """The document of a server with these settings."""
@@ -125,13 +132,12 @@ def asked(settings: ServingSettings) -> Node:
     }
     for path in (*INVOCATIONS, *RESPONSES):
         kind = "OpenAI" if path in RESPONSES else "Agent"
-        events = {"type": "string", "description": "Server-sent events; the last one is [DONE]."}
         paths[path] = post(
             path.replace("{name}", "any").strip("/").replace("/", "_").replace("-", "_"),
             "As OpenAI's Responses API" if kind == "OpenAI" else "As MLflow's scoring server",
             f"An article that is none has an `error` in its answer. {size}",
             {JSON: content(ref(f"{kind}Request"), REQUESTS[kind])},
-            {JSON: content(ref(f"{kind}Response"), ANSWERS[kind]), EVENTS: content(events)},
+            {JSON: content(ref(f"{kind}Response"), ANSWERS[kind]), EVENTS: content(EVENT)},
             settings,
         )
         if "{name}" in path:
