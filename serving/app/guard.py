@@ -4,8 +4,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -19,11 +19,14 @@ from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy
 from serving.app.settings import Limits
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,63}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 OPEN_PATHS = frozenset({"/ping", "/health", "/ready", CONTROL_PATH})
 """Probes bring no key, and who controls the server brings another."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MB = 1_000_000
+LONGEST_LENGTH = 20
+"""Digits of the longest length that HTTP parsers take."""
+BUSY = "The server has as many requests as it can answer at once. Come back in a moment."
 log = logging.getLogger(__name__)
 
 
@@ -99,12 +102,13 @@ class Guard:
         if scope["path"] not in OPEN_PATHS:
             caller = self._keys.admit(header(headers, b"authorization"), header(headers, b"x-api-key"))
         scope["state"] = {**scope.get("state", {}), "request_id": request_id, "caller": caller}
+        scope["app"] = self._app  # without it Starlette refuses methods by itself, in plain text
         if scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, reply)
             return
-        with self._place(headers):
-            body = await self._body(headers, receive)
-            await self._app(scope, replayed(body, receive), reply)
+        async with self._body(headers, receive) as body:
+            with self._place():
+                await self._app(scope, replayed(body, receive), reply)
 
     def _check_host(self, headers: dict[bytes, bytes]) -> None:
         """Keep out who asks under another name. Raises Problem."""
@@ -116,29 +120,36 @@ class Guard:
             raise Problem(HTTPStatus.FORBIDDEN, "Pages of other sites may not ask this server (header Origin).")
 
     @contextmanager
-    def _place(self, headers: dict[bytes, bytes]) -> Iterator[None]:
-        """A place among the requests in flight. Raises Problem where there is none."""
-        announced = headers.get(b"content-length", b"0")
-        length = int(announced) if announced.isdigit() else 0
-        if length > self._limits.body_mb * MB:
-            raise self._too_long()
-        if self._requests >= self._limits.requests_in_flight or self._bytes + length > self._limits.mb_in_flight * MB:
-            raise busy("The server has as many requests as it can answer at once. Come back in a moment.")
+    def _place(self) -> Iterator[None]:
+        """A place among the requests that are answered at once. Raises Problem where there is none."""
+        if self._requests >= self._limits.requests_in_flight:
+            raise busy(BUSY)
         self._requests += 1
-        self._bytes += length
         self._metrics.in_flight.set(self._requests)
         try:
             yield
         finally:
             self._requests -= 1
-            self._bytes -= length
             self._metrics.in_flight.set(self._requests)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body. Raises Problem where it is too long or too slow."""
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            return b""
-        parts, length, more = [], 0, True
+    @asynccontextmanager
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> AsyncIterator[bytes]:
+        """The whole body. Raises Problem where it is too long or too slow, or where there are too many at once.
+
+        Counted is what has arrived: who announces much and sends little keeps nobody out.
+        """
+        body = bytearray()
+        try:
+            await self._read(headers, receive, body)
+            yield bytes(body)
+        finally:
+            self._bytes -= len(body)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, body: bytearray) -> None:
+        """Append what arrives. Raises Problem."""
+        announced = length_of(headers)
+        self._check_room(announced, announced)
+        more = b"content-length" in headers or b"transfer-encoding" in headers
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
                 while more:
@@ -146,10 +157,9 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise Problem(HTTPStatus.BAD_REQUEST, "The body ended early.")
                     part = message.get("body", b"")
-                    length += len(part)
-                    if length > self._limits.body_mb * MB:
-                        raise self._too_long()
-                    parts.append(part)
+                    body += part
+                    self._bytes += len(part)
+                    self._check_room(len(body))
                     more = message.get("more_body", False)
         except TimeoutError as err:
             raise Problem(
@@ -157,14 +167,22 @@ class Guard:
                 f"The body did not arrive within {self._limits.body_timeout_s:g} s.",
                 Connection="close",
             ) from err
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _too_long(self) -> Problem:
-        return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"A body may have {self._limits.body_mb:g} MB. Send fewer articles at a time.",
-            Connection="close",
-        )
+    def _check_room(self, length: int, coming: int = 0) -> None:
+        """Raises Problem where a body of this length is too long, or with what is still coming one too many."""
+        if length > self._limits.body_mb * MB:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"A body may have {self._limits.body_mb:g} MB. Send fewer articles at a time.",
+            )
+        if self._bytes + coming > self._limits.mb_in_flight * MB:
+            raise busy(BUSY)
+
+
+def length_of(headers: dict[bytes, bytes]) -> int:
+    """How long a body says that it is; 0 where it does not, or not in a number that a length can be."""
+    announced = headers.get(b"content-length", b"")
+    return int(announced) if announced.isdigit() and len(announced) <= LONGEST_LENGTH else 0
 
 
 def header(headers: dict[bytes, bytes], name: bytes) -> str:

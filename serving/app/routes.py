@@ -1,9 +1,12 @@
 """The routes: what is asked and answered in each of the forms that callers use."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from importlib.metadata import version as installed_version
+from io import BytesIO
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -13,7 +16,7 @@ from starlette.routing import Route
 
 from agent.errors import DataError
 from agent.replies import StreamedReply, response
-from agent.requests import ArticleBatch, read_articles, read_request
+from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
 from serving.app.answering import Answering, NobodyThere, Plan
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
@@ -70,10 +73,12 @@ class Routes:
         kind = content_type(request)
         if kind not in (JSON, NDJSON):
             raise unsupported(f"{JSON} or {NDJSON}")
-        if kind == NDJSON:
-            batch = ArticleBatch(read_articles(read_lines(await request.body())), single=False)
-        else:
-            batch = plain_batch(read_object(await request.body()))
+        with self._no_more():
+            if kind == NDJSON:
+                lines = read_lines(await request.body(), self._max_articles)
+                batch = ArticleBatch(read_articles(lines, self._max_articles), single=False)
+            else:
+                batch = plain_batch(read_object(await request.body()), self._max_articles)
         plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
             return StreamingResponse(self._lines(plan), headers=versions_of(plan), media_type=NDJSON)
@@ -91,11 +96,13 @@ class Routes:
     async def responses(self, request: Request) -> Response:
         """As OpenAI's responses."""
         body = self._read_json(request, await request.body())
+        if not isinstance(body.get("model"), str | None):
+            raise wrong_shape("'model' must be a text.")
         return await self._respond(request, body, openai_fields(body, request_id(request)))
 
     async def alive(self, request: Request) -> Response:
         """Whether the server runs."""
-        return Response(b"\n", media_type=JSON)
+        return Response(b'{"status":"ok"}', media_type=JSON)
 
     async def ready(self, request: Request) -> Response:
         """Whether it can answer, and who does."""
@@ -144,19 +151,26 @@ class Routes:
 
     async def _respond(self, request: Request, body: Body, extra: Body) -> Response:
         """Answer a request of the ResponsesAgent, at once or as events."""
-        batch = agent_batch(body)
+        with self._no_more():
+            batch = agent_batch(body, self._max_articles)
         plan = self._plan(batch, request)
         if body.get("stream") is True:
             events = self._events(plan, extra, single=batch.single)
             return StreamingResponse(events, headers=versions_of(plan), media_type=EVENTS)
         return labelled({**response(await self._answer(plan), single=batch.single), **extra}, plan)
 
-    def _plan(self, batch: ArticleBatch, request: Request) -> Plan:
-        if len(batch.articles) > self._max_articles:
+    @contextmanager
+    def _no_more(self) -> Iterator[None]:
+        """Refuse more articles than a request may have."""
+        try:
+            yield
+        except TooManyArticles as err:
             raise Problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"A request may have {self._max_articles} articles. Send them in several requests.",
-            )
+            ) from err
+
+    def _plan(self, batch: ArticleBatch, request: Request) -> Plan:
         try:
             return self._answering.plan(batch.articles, request_id(request))
         except NobodyThere as err:
@@ -192,26 +206,32 @@ class Routes:
         yield DONE
 
 
-def plain_batch(body: Body) -> ArticleBatch:
-    """The articles of a plain request. Raises Problem."""
+def plain_batch(body: Body, most: int) -> ArticleBatch:
+    """The articles of a plain request. Raises Problem, or TooManyArticles."""
     if "articles" in body:
         if not isinstance(body["articles"], list):
             raise wrong_shape("'articles' must be a list of objects.")
-        return ArticleBatch(read_articles(body["articles"]), single=False)
+        return ArticleBatch(read_articles(body["articles"], most), single=False)
     if not SINGLE_FIELDS & body.keys():
         raise wrong_shape("Send 'title' and 'content' of one article, or 'articles', a list of them.")
     return ArticleBatch(read_articles([body]), single=True)
 
 
-def agent_batch(body: Body) -> ArticleBatch:
-    """The articles of a request of the ResponsesAgent. Raises Problem."""
+def agent_batch(body: Body, most: int) -> ArticleBatch:
+    """The articles of a request of the ResponsesAgent. Raises Problem, or TooManyArticles."""
     messages, inputs = body.get("input"), body.get("custom_inputs")
     if not isinstance(messages, str | list):
         raise wrong_shape("'input' must be a list of messages, or a text.")
+    if isinstance(messages, list) and not all(isinstance(message, dict) for message in messages):
+        raise wrong_shape("'input' must be a list of messages, which are objects.")
     if inputs is not None and not isinstance(inputs, dict):
         raise wrong_shape("'custom_inputs' must be an object.")
+    if not isinstance(body.get("stream"), bool | None):
+        raise wrong_shape("'stream' must be true or false.")
     try:
-        return read_request(messages, inputs)
+        return read_request(messages, inputs, most)
+    except TooManyArticles:
+        raise
     except DataError as err:
         raise wrong_shape(
             "There is no article: send custom_inputs with 'title' and 'content', or with 'articles', or a user message."
@@ -229,10 +249,11 @@ def read_object(body: bytes) -> Body:
     return found
 
 
-def read_lines(body: bytes) -> list[object]:
-    """A body with JSON in each line. Raises Problem."""
+def read_lines(body: bytes, most: int) -> list[object]:
+    """What a body has in its lines, of which one more than `most` are read. Raises Problem."""
+    lines = (line for line in BytesIO(body) if line.strip())
     try:
-        return [from_json(line, allow_inf_nan=False) for line in body.splitlines() if line.strip()]
+        return [from_json(line, allow_inf_nan=False) for line in islice(lines, most + 1)]
     except ValueError as err:
         raise Problem(HTTPStatus.BAD_REQUEST, "A line of the body is not JSON in UTF-8.") from err
 
@@ -282,7 +303,7 @@ def content_type(request: Request) -> str:
 
 def accepts(request: Request, media_type: str) -> bool:
     """Whether a media type is asked for by its name."""
-    return media_type in request.headers.get("accept", "")
+    return media_type in request.headers.get("accept", "").lower()
 
 
 def request_id(request: Request) -> str:

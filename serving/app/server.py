@@ -26,7 +26,7 @@ from serving.app.guard import LOOPBACK_NAMES, Guard
 from serving.app.keys import Keys
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem
-from serving.app.protocol import ImpatientProtocol
+from serving.app.protocol import impatient
 from serving.app.routes import Routes
 from serving.app.settings import ServingSettings
 from serving.app.traffic import TrafficControl
@@ -99,7 +99,7 @@ class Server:
             uvicorn.Config(
                 self.app(),
                 loop="uvloop",
-                http=ImpatientProtocol,
+                http=impatient(self._settings.limits.body_timeout_s),
                 ws="none",
                 lifespan="on",
                 access_log=False,
@@ -126,7 +126,7 @@ class Server:
         """The ASGI application."""
         limits = self._settings.limits
         routes = Routes(self._answering, self._fleet, self._metrics, self._refresh, limits.articles).all()
-        documentation = documentation_routes(limits) if self._settings.docs else []
+        documentation = documentation_routes(self._settings) if self._settings.docs else []
         is_local = self._place.host in LOOPBACK_NAMES
         hosts = {*LOOPBACK_NAMES, *self._settings.allowed_hosts} if is_local else self._settings.allowed_hosts
         router = Router(

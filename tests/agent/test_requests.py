@@ -5,7 +5,7 @@ from mlflow.types.responses import ResponsesAgentRequest
 
 from agent.errors import DataError
 from agent.records import Article
-from agent.requests import ArticleBatch, InvalidArticle, read_request
+from agent.requests import ArticleBatch, InvalidArticle, TooManyArticles, read_request
 
 
 def request(**fields: object) -> dict[str, object]:
@@ -89,6 +89,29 @@ def test_a_bad_entry_is_its_own_problem_and_keeps_its_place() -> None:
 @both_forms
 def test_text_that_breaks_a_json_parser_is_just_text(text: str, form: str) -> None:
     assert read(request(input=[user(text)]), form).articles == [Article(content=text)]
+
+
+@pytest.mark.parametrize("field", ["title", "content"])
+def test_a_text_that_no_encoding_can_carry_is_no_article(field: str) -> None:
+    [entry] = read(request(custom_inputs={"articles": [{"id": "a", field: "t\ud800"}]}), "JSON").articles
+    assert entry == InvalidArticle("a", f"field {field!r}: holds half of a character")
+
+
+@pytest.mark.parametrize("entries", [[ARTICLE] * 3, [1] * 3])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_more_articles_than_are_taken_are_not_even_read(entries: list[object], as_text: bool) -> None:
+    fields = {"articles": entries}
+    given = ([user(json.dumps(fields))], None) if as_text else ([], fields)
+    assert len(read_request(*given, most=3).articles) == 3
+    with pytest.raises(TooManyArticles, match="3 articles; at most 2"):
+        read_request(*given, most=2)
+
+
+def test_an_id_is_a_name_and_no_second_article() -> None:
+    entries = [{"id": length * "a", "title": "t"} for length in (1000, 1001)]
+    fitting, too_long = read(request(custom_inputs={"articles": entries}), "JSON").articles
+    assert fitting.id == "a" * 1000
+    assert too_long == InvalidArticle(None, "field 'id': has more than 1,000 characters")
 
 
 def test_an_id_that_no_encoding_can_carry_is_not_sent_back() -> None:
