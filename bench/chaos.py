@@ -51,6 +51,7 @@ from serving.predictions.store import read_predictions
 from tests.serving.running import add_version, point
 
 STORIES = 800
+SEED = 7
 SETTINGS = {
     "watch": {"every_s": 1, "retry_s": 2, "ping_s": 1},
     "traffic": {"challenger_percent": 20, "shadow_percent": 25},
@@ -106,8 +107,9 @@ def prepared(folder: Path, model: Path, address: str) -> tuple[dict[str, str], B
     return environment, Book(asked, expected, versions)
 
 
-def measure_chaos(folder: Path, model: Path, minutes: float, callers: int) -> Iterator[Figure]:
+def measure_chaos(folder: Path, model: Path, minutes: float, callers: int, seed: int = SEED) -> Iterator[Figure]:
     """All of it."""
+    random.seed(seed)
     with moody_service() as mood:
         environment, book = prepared(folder, model, mood.address)
         with app(folder, environment, "--settings", "serving.yaml", "--smoke", "smoke.yaml") as server:
@@ -229,14 +231,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=2, help="How long.")
     parser.add_argument("--callers", type=int, default=12, help="How many ask at once.")
-    parser.add_argument("--seed", type=int, default=7, help="Of what goes wrong, and when.")
+    parser.add_argument("--seed", type=int, default=SEED, help="Of what goes wrong, and when.")
     parser.add_argument("--model", type=Path, default=ROOT / "models/local-sklearn", help="Trained if not there.")
     options = parser.parse_args()
-    random.seed(options.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     mlflow.tracing.disable()
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-    part = partial(measure_chaos, model=options.model.resolve(), minutes=options.minutes, callers=options.callers)
+    model = options.model.resolve()
+    part = partial(measure_chaos, model=model, minutes=options.minutes, callers=options.callers, seed=options.seed)
     sys.exit(0 if measured(f"Chaos, {options.minutes:g} minutes", part, Console(width=150)) else 1)
 
 
