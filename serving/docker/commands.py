@@ -118,5 +118,5 @@ def ran(container: Running) -> dict[str, object]:
         "name": container.name,
         "url": container.url,
         "ready_seconds": round(container.ready_s, 1),
-        "smoke_test": {"category": container.category},
+        "smoke_test": [check._asdict() for check in container.checks],
     }
