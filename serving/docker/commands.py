@@ -106,7 +106,7 @@ def report(image: Image, container: Running | None, *, as_json: bool) -> None:
         return
     out.print(
         f"{container.url} answers with {version}, ready after {container.ready_s:.1f} s. "
-        f"End it: docker rm -f {container.name}",
+        f"End it: docker stop --time 120 {container.name}",
         soft_wrap=True,
     )
 
