@@ -17,13 +17,14 @@ MLFLOW_PORT ?= 5000
 LAB ?=
 TO ?=
 DRY ?=
+CASES ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
 	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
-	bench-registry bench-statistics litellm lock clean
+	bench-predictions bench-registry bench-statistics litellm schemathesis lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -157,6 +158,9 @@ bench-evaluation: $(STAMP) ## Measure an evaluation's time and memory, kill it, 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
 
+bench-predictions: $(STAMP) ## Measure what the prediction log costs, and what a kill loses
+	$(BIN)/python bench/prediction_log.py
+
 bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
 	$(BIN)/python bench/registry.py
 
@@ -165,6 +169,9 @@ bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how o
 
 litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environment of its own
 	$(BIN)/python tests/litellm_proof.py
+
+schemathesis: $(STAMP) ## Try the server by its own description, with schemathesis in an environment of its own (CASES=100)
+	$(BIN)/python tests/schemathesis_proof.py $(CASES)
 
 lock: $(STAMP) ## Pin the requirements again from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml

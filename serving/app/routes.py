@@ -96,6 +96,8 @@ class Routes:
     async def responses(self, request: Request) -> Response:
         """As OpenAI's responses."""
         body = self._read_json(request, await request.body())
+        if not isinstance(body.get("model"), str | None):
+            raise wrong_shape("'model' must be a text.")
         return await self._respond(request, body, openai_fields(body, request_id(request)))
 
     async def alive(self, request: Request) -> Response:

@@ -126,7 +126,7 @@ class Server:
         """The ASGI application."""
         limits = self._settings.limits
         routes = Routes(self._answering, self._fleet, self._metrics, self._refresh, limits.articles).all()
-        documentation = documentation_routes(limits) if self._settings.docs else []
+        documentation = documentation_routes(self._settings) if self._settings.docs else []
         is_local = self._place.host in LOOPBACK_NAMES
         hosts = {*LOOPBACK_NAMES, *self._settings.allowed_hosts} if is_local else self._settings.allowed_hosts
         router = Router(
