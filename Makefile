@@ -9,8 +9,11 @@ DATA ?= data/labeled_news.jsonl
 PROVIDER ?= openai
 MODEL ?= databricks-gpt-oss-20b
 PORT ?= 5001
+APP_PORT ?= 8000
 UI_PORT ?= 5000
 DOCKER_PORT ?= 8000
+COMPOSE ?= docker compose -f serving/docker/compose.yaml
+MLFLOW_PORT ?= 5000
 LAB ?=
 TO ?=
 DRY ?=
@@ -18,8 +21,8 @@ CASES ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
-	test-connection list-models evaluate-all compare decide audit redteam serve serve-databricks docker docker-check \
-	docker-mlflow bundle-check \
+	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
+	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
 	bench-registry bench-statistics litellm schemathesis lock clean
 
@@ -80,6 +83,9 @@ audit: $(STAMP) ## Gold labels to look at again, as label_audit.csv
 serve: $(STAMP) ## Serve the champion with mlflow models serve (PORT=5001)
 	$(BIN)/news-classifier serve local --port $(PORT)
 
+serve-app: $(STAMP) ## Serve the champion in production's way, on 127.0.0.1 (APP_PORT=8000)
+	$(BIN)/news-classifier serve app --port $(APP_PORT)
+
 serve-databricks: $(STAMP) ## The champion on Databricks Model Serving (DRY=--dry-run shows the requests)
 	$(BIN)/news-classifier serve databricks $(DRY)
 
@@ -91,6 +97,17 @@ docker-check: $(STAMP) ## Test the image with the Docker engine; takes packages 
 
 docker-mlflow: $(STAMP) ## The champion in MLflow's own image, asked once; takes minutes and 1.2 GB
 	$(BIN)/python tests/mlflow_image.py
+
+stack: $(STAMP) ## MLflow on PostgreSQL and an S3 store, in containers on this machine (MLFLOW_PORT=5000)
+	$(BIN)/python -m serving.docker.stack
+	MLFLOW_PORT=$(MLFLOW_PORT) $(COMPOSE) up --build --detach
+
+stack-app: $(STAMP) ## The champion of that MLflow in its own container, and Prometheus
+	MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT) $(BIN)/news-classifier serve docker --build --tag news-classifier:champion
+	$(COMPOSE) --profile app up --detach
+
+stack-down: ## Stop all of it; what the stores hold stays
+	$(COMPOSE) --profile app down
 
 bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own
 	$(BIN)/uv run --no-project --isolated --python $(BIN)/python --with 'databricks-bundles>=1.22,<2' --with pyyaml python tests/bundle_check.py
@@ -157,6 +174,7 @@ lock: $(STAMP) ## Pin the requirements again from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -c requirements.txt -o serving/docker/requirements.txt serving/docker/requirements.in
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o serving/docker/mlflow/requirements.txt serving/docker/mlflow/requirements.in
 
 clean: ## Remove the environment, caches and build files; keeps mlflow.db, mlruns and models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -43,9 +43,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from figures import Figure, measured
 from providers import FEW, ROOT, Load, children_cpu_s, echo_service, environment_for, read_statistics
 from rich.console import Console
-from rich.table import Table
 
 from agent.prices import Usage
 from eval.candidates import named_candidate
@@ -69,22 +69,6 @@ LIMIT_PHASE = 1.05
 LIMIT_BEFORE_MB = 300
 LIMIT_AFTER_MB = 500
 LIMIT_GROWTH = 1.2
-
-
-class Figure(NamedTuple):
-    """One row of a table."""
-
-    what: str
-    value: float
-    limit: float | None = None
-    """The most that the value may be; None for what is only told."""
-    unit: str = ""
-    beside: str = ""
-
-    @property
-    def kept(self) -> bool:
-        """Whether the limit is kept."""
-        return self.limit is None or self.value <= self.limit
 
 
 class Sample(NamedTuple):
@@ -360,34 +344,6 @@ def measure_local(folder: Path, model: Path, sizes: tuple[int, ...]) -> Iterator
             growth = each_ms / smallest_ms
             beside = f"{each_ms:.2f} ms an article; {sizes[0]:,}: {smallest_ms:.2f} ms"
             yield Figure(f"{size:,} articles, growth", growth, LIMIT_GROWTH, "x", beside)
-
-
-def load_average() -> str:
-    """How busy the machine was in the last minute."""
-    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
-
-
-def shown(value: float, unit: str) -> str:
-    """A value with its unit."""
-    if unit == "$":
-        return f"${value:.6f}"
-    return f"{value:,.{ {'x': 2, 's': 1}.get(unit, 0 if float(value).is_integer() else 1) }f} {unit}".rstrip()
-
-
-def measured(title: str, part: Callable[[Path], Iterator[Figure]], console: Console) -> bool:
-    """Measure one part in a folder of its own and print it; whether its limits are kept."""
-    before = load_average()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = list(part(Path(folder)))
-    table = Table(title=title, title_justify="left", caption=f"before: {before}; after: {load_average()}")
-    for column in ("what", "figure", "limit", "", "beside it"):
-        table.add_column(column, justify="right" if column in ("figure", "limit") else "left")
-    for each in figures:
-        limit = "" if each.limit is None else shown(each.limit, each.unit)
-        verdict = "" if each.limit is None else "ok" if each.kept else "OVER"
-        table.add_row(each.what, shown(each.value, each.unit), limit, verdict, each.beside)
-    console.print(table)
-    return all(each.kept for each in figures)
 
 
 def main() -> None:

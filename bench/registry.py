@@ -34,7 +34,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, where this file hides a package
 
 import mlflow
-from evaluation import Figure, measured
+from figures import Figure, measured
 from many_versions import add_versions, store_calls
 from mlflow.tracking import MlflowClient
 from rich.console import Console

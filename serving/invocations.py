@@ -23,7 +23,7 @@ ArticleLike = Article | Mapping[str, object]
 RECORDS = TypeAdapter(tuple[Classification, ...])
 FIELDS = ("id", "title", "content")
 MAX_BODY_BYTES = 1024 * 1024
-"""Of the articles of one request; a longer article goes by itself."""
+"""Of the articles of one request."""
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 ERROR_CODE = re.compile(r"[A-Z][A-Z_]{2,63}")
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
@@ -172,13 +172,13 @@ def encode(article: ArticleLike) -> bytes:
         ) from err
 
 
-def batches(articles: Iterable[ArticleLike], most: int) -> Iterator[list[bytes]]:
-    """Encoded articles in batches, each fit for one request."""
+def batches(articles: Iterable[ArticleLike], most: int, most_bytes: int = MAX_BODY_BYTES) -> Iterator[list[bytes]]:
+    """Encoded articles in batches, each fit for one request; a longer article goes by itself."""
     batch: list[bytes] = []
     size = 0
     for article in articles:
         encoded = encode(article)
-        if batch and (len(batch) == most or size + len(encoded) > MAX_BODY_BYTES):
+        if batch and (len(batch) == most or size + len(encoded) > most_bytes):
             yield batch
             batch, size = [], 0
         batch.append(encoded)

@@ -18,6 +18,8 @@ from serving.golden import SmokeSet
 
 Role = Literal["champion", "challenger"]
 ROLES: tuple[Role, ...] = ("champion", "challenger")
+LINGER_S = 1.0
+"""Between the moment that a version is replaced and the one that it ends."""
 log = logging.getLogger(__name__)
 
 
@@ -147,10 +149,15 @@ class Fleet:
             raise SmokeFailed(f"The smoke set says no: {verdict.problem}.")
 
     def _retire(self, role: Role, pool: Pool) -> None:
-        """End a pool in the background, after what it has in flight."""
+        """End a pool in the background, after what it has in flight or was just about to be asked."""
         self._metrics.serving.labels(role, pool.version.number).set(0)
         if pool in self._pools.values():
             return
-        task = asyncio.get_running_loop().create_task(pool.close(self._settings.limits.request_timeout_s))
+
+        async def end() -> None:
+            await asyncio.sleep(LINGER_S)
+            await pool.close(self._settings.limits.request_timeout_s)
+
+        task = asyncio.get_running_loop().create_task(end())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

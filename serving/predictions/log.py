@@ -82,7 +82,10 @@ class PredictionLog:
     def start(self) -> None:
         """Start the thread that writes."""
         if self._settings.sink != "none" and self._writer is None:
-            self._writer = threading.Thread(target=self._write, name="news-classifier-predictions", daemon=True)
+            sink = sink_class(self._settings.sink)(self._settings, self._folder)
+            self._writer = threading.Thread(
+                target=self._write, args=(sink,), name="news-classifier-predictions", daemon=True
+            )
             self._writer.start()
 
     def append(self, predictions: Sequence[Prediction]) -> int:
@@ -116,12 +119,11 @@ class PredictionLog:
             logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "there was no time left")
             self._given_up += self.waiting
 
-    def _write(self) -> None:
+    def _write(self, sink: Sink) -> None:
         """The thread that writes."""
-        sink = sink_class(self._settings.sink)(self._settings, self._folder)
         while True:
-            closing = self._closing.is_set()
             self._wake.clear()
+            closing = self._closing.is_set()  # in this order: whoever closes sets both, this one first
             self._drain(sink)
             if closing:
                 break

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import ConfigError, DataError, NewsClassifierError, ServiceError
 from agent.failures import RetrySettings
 from agent.records import Article, Classification
 from agent.transport import Timeouts
 from serving.client import AsyncNewsClassifier, NewsClassifier
-from serving.invocations import MAX_BODY_BYTES
+from serving.invocations import MAX_BODY_BYTES, batches, encode
 from tests.serving.classifier_server import ClassifierServer, Reply
 
 KEY = "example-key-of-this-test"
@@ -94,6 +96,16 @@ def test_only_title_content_and_id_are_sent_in_batches_that_fit(server: Classifi
         assert [record.id for record in classifier.classify_many(rows)] == [0, 1, 2]
     assert [len(asked.articles) for asked in server.asked] == [1, 1, 1]
     assert all(asked.articles[0].keys() == {"id", "title", "content"} for asked in server.asked)
+
+
+@given(lengths=st.lists(st.integers(0, 3000), max_size=30), most=st.integers(1, 8), most_bytes=st.integers(1, 6000))
+def test_batches_hold_every_article_once_in_order_and_within_both_limits(
+    lengths: list[int], most: int, most_bytes: int
+) -> None:
+    made = list(batches((Article(title="x" * length) for length in lengths), most, most_bytes))
+    assert [article for batch in made for article in batch] == [encode(Article(title="x" * n)) for n in lengths]
+    assert all(1 <= len(batch) <= most for batch in made)
+    assert all(len(batch) == 1 or sum(map(len, batch)) <= most_bytes for batch in made)
 
 
 def test_a_busy_server_is_asked_again_when_it_said(server: ClassifierServer, ask: Ask) -> None:
@@ -235,6 +247,19 @@ def test_one_client_serves_several_loops_and_threads(server: ClassifierServer) -
     for _ in range(2):
         assert asyncio.run(classifier.classify(title="Health")).category == "Health"
     asyncio.run(classifier.close())
+
+
+def test_what_is_not_awaited_any_more_is_not_asked_any_more(server: ClassifierServer) -> None:
+    server.reply = Reply(latency_s=10)
+
+    async def give_up() -> None:
+        async with AsyncNewsClassifier(server.url) as classifier, asyncio.timeout(0.3):
+            await classifier.classify("t")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    time.sleep(0.2)
+    assert (len(server.asked), server.in_flight) == (1, 0)
 
 
 def test_it_is_imported_without_mlflow_and_pandas() -> None:

@@ -5,20 +5,24 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 from mlflow.deployments import get_deploy_client
 from openai import OpenAI
 
 from agent.classifier import Classifier
 from agent.config import AgentConfig
 from agent.records import Article, Classification
+from serving.cli import main
 from serving.client import AsyncNewsClassifier, NewsClassifier
 from tests.conftest import ROOT
 from tests.serving.running import make_champion, post, serving
@@ -31,6 +35,7 @@ ARTICLE = {"title": "Rowers win gold on home water", "content": "The city's four
 TEXT = json.dumps(ARTICLE)
 REQUEST = {"input": [], "custom_inputs": ARTICLE}
 NAME = "news-classifier"
+TRACE_TIMEOUT_S = 20
 
 
 class Servers(NamedTuple):
@@ -38,6 +43,7 @@ class Servers(NamedTuple):
 
     app: str
     local: str
+    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +54,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig)
     keys = {"NEWS_CLASSIFIER_API_KEYS": f"tests:{hashlib.sha256(KEY.encode()).hexdigest()}"}
     with ExitStack() as running:
         app = running.enter_context(serving(folder, environment | keys, "app", ready="/ready"))
-        local = running.enter_context(serving(folder, environment, "local"))
+        local = running.enter_context(serving(folder, environment, "local", "--workers", "2", "--trace-sampling", "1"))
         patch = running.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("DATABRICKS_HOST", app)
         for name in ("NEWS_CLASSIFIER_API_KEY", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN"):
             patch.setenv(name, KEY)
-        yield Servers(app, local)
+        yield Servers(app, local, folder)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +188,28 @@ def test_one_article_has_one_answer_whoever_is_asked_and_how(
     [(_, own)] = Classifier(agent_config).classify([Article(**ARTICLE)])
     answer = WAYS[way](servers)
     assert comparable(answer) == comparable(own)
+
+
+def test_the_smoke_test_knows_which_version_of_the_app_answers(servers: Servers) -> None:
+    for version, code in (("1", 0), ("2", 1)):
+        done = CliRunner().invoke(main, ["serve", "smoke", servers.app, "--expect-version", version])
+        assert done.exit_code == code, done.output
+        assert f"version: version 1; expected {version}" in done.stdout
+
+
+def test_workers_and_traces_are_as_many_as_were_asked_for(servers: Servers) -> None:
+    assert (servers.folder / "serve.log").read_text(encoding="utf-8").count("Started server process") == 2
+    waited(servers.local)
+    deadline = time.monotonic() + TRACE_TIMEOUT_S
+    while not kept_traces(servers.folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def kept_traces(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        [count] = store.execute("SELECT count(*) FROM trace_info").fetchone()
+        return int(count)
 
 
 def comparable(record: Any) -> dict[str, Any]:

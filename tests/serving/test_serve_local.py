@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,5 +98,5 @@ def test_a_request_that_takes_too_long_gets_504(local: Local) -> None:
 
 def test_no_article_is_kept_as_a_trace(local: Local) -> None:
     assert ask(local, {"input": [], "custom_inputs": ARTICLE})[0] == 200
-    with sqlite3.connect(local.folder / "mlflow.db") as store:
+    with closing(sqlite3.connect(local.folder / "mlflow.db")) as store:
         assert store.execute("SELECT count(*) FROM trace_info").fetchone() == (0,)

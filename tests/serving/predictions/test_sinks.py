@@ -78,7 +78,7 @@ def test_a_killed_server_leaves_whole_parquet_files(tmp_path: Path) -> None:
     killed.wait()
     kept = list(read_predictions(tmp_path))
     assert [each.request_id for each in kept] == [str(number) for number in range(len(kept))]
-    assert kept[-1].time > end - 0.2 - 1.0
+    assert kept[-1].time > end - 0.2 - 2.0
 
 
 def test_other_tools_read_the_parquet_files(tmp_path: Path) -> None:
@@ -133,16 +133,16 @@ def test_a_store_that_takes_no_traces_is_waited_for_and_a_killed_sender_replaced
         with closing(sqlite3.connect(workspace / "mlflow.db", isolation_level=None)) as other:
             other.execute("CREATE TRIGGER full BEFORE INSERT ON trace_info BEGIN SELECT RAISE(FAIL, 'full'); END")
             log.append([prediction(request_id="r2")])
-            until(lambda: log.failed, within_s=20)
+            until(lambda: log.failed, within_s=60)
             assert "takes no traces: Trace with ID" in str(log.problem)
             other.execute("DROP TRIGGER full")
-        until(lambda: log.written == 2, within_s=20)
+        until(lambda: log.written == 2, within_s=60)
         [sender] = subprocess.run(
             ["pgrep", "-P", str(os.getpid()), "-f", "mlflow_sender"], capture_output=True, text=True
         ).stdout.split()
         os.kill(int(sender), signal.SIGKILL)
         log.append([prediction(request_id="r3")])
-        until(lambda: log.written == 3, within_s=20)
+        until(lambda: log.written == 3, within_s=60)
         assert (log.dropped, log.failed) == (0, False)
     experiment = store.get_experiment_by_name("news-classifier-predictions")
     assert experiment

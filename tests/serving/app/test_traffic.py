@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import ConfigError
+from agent.records import Article
+from serving.app.settings import Halt, Traffic
+from serving.app.traffic import TRAFFIC_FILE, Seen, Shares, TrafficControl
+
+ARTICLES = [Article(title=f"Club {number} wins") for number in range(2000)]
+GOOD = Seen(is_error=False, latency_ms=20.0, cost_usd=0.001)
+
+
+def control(folder: Path, halts: list[str] | None = None, **halt: object) -> TrafficControl:
+    limits = Halt.model_validate({"answers": 100, "min_answers": 20} | halt)
+    calls = [] if halts is None else halts
+    return TrafficControl(Traffic(challenger_percent=20), limits, folder, lambda: calls.append("halted"))
+
+
+def feed(traffic: TrafficControl, champion: Seen, challenger: Seen, count: int = 60) -> None:
+    for _ in range(count):
+        traffic.record("1", champion, is_challenger=False)
+        traffic.record("2", challenger, is_challenger=True)
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 90])
+def test_a_share_is_that_share_of_the_articles(tmp_path: Path, percent: int) -> None:
+    traffic = control(tmp_path)
+    traffic.change(Shares(challenger_percent=percent, shadow_percent=percent))
+    taken = [article for article in ARTICLES if traffic.is_challengers(article)]
+    assert len(taken) / len(ARTICLES) == pytest.approx(percent / 100, abs=0.035)
+    shadowed = [article for article in ARTICLES if traffic.is_shadowed(article)]
+    both = len([article for article in taken if traffic.is_shadowed(article)])
+    assert both / len(ARTICLES) == pytest.approx(len(taken) * len(shadowed) / len(ARTICLES) ** 2, abs=0.035)
+
+
+@given(low=st.integers(0, 100), high=st.integers(0, 100), number=st.integers(0, 1999))
+def test_who_has_the_challenger_keeps_it_when_its_share_grows(
+    tmp_path_factory: pytest.TempPathFactory, low: int, high: int, number: int
+) -> None:
+    traffic = control(tmp_path_factory.getbasetemp())
+    traffic.shares = Shares(challenger_percent=min(low, high))
+    before = traffic.is_challengers(ARTICLES[number])
+    traffic.shares = Shares(challenger_percent=max(low, high))
+    assert traffic.is_challengers(ARTICLES[number]) >= before
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (GOOD._replace(is_error=True), "error rate 1.000 against 0.000"),
+        (GOOD._replace(latency_ms=70.0), "latency p95 70 ms, at most 60"),
+        (GOOD._replace(cost_usd=0.0031), "cost of 1,000 articles $3.1000, at most 3.0000"),
+    ],
+)
+def test_a_bad_challenger_loses_its_share_for_good(tmp_path: Path, bad: Seen, said: str) -> None:
+    halts: list[str] = []
+    traffic = control(tmp_path, halts)
+    feed(traffic, GOOD, bad)
+    assert halts == ["halted"]
+    assert traffic.shares.challenger_percent == 0
+    assert str(traffic.shares.halted).startswith(f"version 2: {said}")
+    assert control(tmp_path).shares == traffic.shares  # after a restart too
+
+
+def test_a_challenger_as_bad_as_the_champion_stays(tmp_path: Path) -> None:
+    traffic = control(tmp_path)
+    bad = Seen(is_error=True, latency_ms=900.0, cost_usd=0.5)
+    feed(traffic, bad, bad)
+    assert traffic.shares.challenger_percent == 20
+
+
+def test_nothing_is_judged_on_a_few_answers(tmp_path: Path) -> None:
+    traffic = control(tmp_path)
+    feed(traffic, GOOD, GOOD._replace(is_error=True), count=19)
+    assert traffic.shares.halted is None
+    feed(traffic, GOOD, GOOD._replace(is_error=True), count=11)
+    assert traffic.shares.halted
+
+
+def test_answers_of_another_version_do_not_count(tmp_path: Path) -> None:
+    traffic = control(tmp_path)
+    feed(traffic, GOOD, GOOD._replace(is_error=True), count=19)
+    for _ in range(30):
+        traffic.record("3", GOOD, is_challenger=True)
+    assert traffic.shares.halted is None
+
+
+def test_a_free_champion_sets_no_limit_of_cost_but_the_settings_can(tmp_path: Path) -> None:
+    traffic = control(tmp_path)
+    feed(traffic, GOOD._replace(cost_usd=0.0), GOOD)
+    assert traffic.shares.halted is None
+    strict = control(tmp_path / "..", max_usd_per_1k=0.5)
+    feed(strict, GOOD._replace(cost_usd=0.0), GOOD)
+    assert "cost" in str(strict.shares.halted)
+
+
+def test_shares_that_cannot_be_read_are_an_error_and_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / TRAFFIC_FILE).write_text("{broken")
+    with pytest.raises(ConfigError, match="traffic.json cannot be read"):
+        control(tmp_path)
