@@ -131,7 +131,7 @@ def plain_app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfi
     """Shared by whoever changes nothing in it; gives callers little time."""
     folder = tmp_path_factory.mktemp("plain").resolve()
     environment = dict(make_champion(folder, agent_config))
-    limits = {"body_mb": 16, "body_timeout_s": 1.5}
+    limits = {"body_mb": 4, "body_timeout_s": 3}
     (folder / "serving.yaml").write_text(yaml.safe_dump({"limits": limits}))
     with serving(folder, environment, "app", "--settings", "serving.yaml", ready="/ready") as url:
         yield PlainApp(url, folder, environment)

@@ -55,7 +55,10 @@ def check(described: dict[str, Any], path: str, method: str, answer: tuple[int, 
     status, headers, body = answer
     found = resolved(described, described["paths"][path][method]["responses"][str(status)])
     for name, header in found["headers"].items():
-        validate(described, resolved(described, header)["schema"], typed(headers[name.lower()]))
+        schema = resolved(described, header)["schema"]
+        validate(
+            described, schema, int(headers[name.lower()]) if schema["type"] == "integer" else headers[name.lower()]
+        )
     media_type = headers["content-type"]
     schema = found["content"][media_type]["schema"]
     validate(described, schema, json.loads(body) if media_type.endswith("json") else body.decode())
@@ -71,10 +74,6 @@ def resolved(described: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 def validate(described: dict[str, Any], schema: dict[str, Any], value: object) -> None:
     Draft202012Validator({**schema, "components": described["components"]}).validate(value)
-
-
-def typed(value: str) -> object:
-    return int(value) if value.isdigit() and len(value) < 5 else value
 
 
 @pytest.mark.parametrize("settings", [ServingSettings(), KEYED], ids=["open", "keys"])
@@ -155,9 +154,7 @@ def test_the_events_of_a_stream_are_those_of_a_whole_answer(plain_app: PlainApp,
     validate(described, {"$ref": "#/components/schemas/OpenAIResponse"}, last["response"])
 
 
-def test_the_page_shows_every_route_and_schema_and_fetches_nothing(
-    plain_app: PlainApp, described: dict[str, Any]
-) -> None:
+def test_the_page_shows_everything_and_fetches_nothing(plain_app: PlainApp, described: dict[str, Any]) -> None:
     status, headers, body = send(plain_app, "GET", "/docs")
     page = body.decode()
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
