@@ -14,6 +14,7 @@ from serving.app.openapi import document
 from serving.app.settings import ApiKey, ServingSettings
 from tests.serving.app.conftest import PlainApp
 
+TEXTS = ("text/", "application/x-ndjson")
 KEYED = ServingSettings(api_keys=(ApiKey(name="desk", sha256="0" * 64),))
 REFUSED: list[tuple[str, str, bytes | None, dict[str, str], int]] = [
     ("POST", "/classify", b"{", {}, 400),
@@ -61,7 +62,7 @@ def check(described: dict[str, Any], path: str, method: str, answer: tuple[int, 
         )
     media_type = headers["content-type"]
     schema = found["content"][media_type]["schema"]
-    validate(described, schema, json.loads(body) if media_type.endswith("json") else body.decode())
+    validate(described, schema, body.decode() if media_type.startswith(TEXTS) else json.loads(body))
 
 
 def resolved(described: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
