@@ -24,7 +24,7 @@ CASES ?= 100
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
 	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
-	bench-registry bench-statistics litellm schemathesis lock clean
+	bench-predictions bench-registry bench-statistics litellm schemathesis lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -157,6 +157,9 @@ bench-evaluation: $(STAMP) ## Measure an evaluation's time and memory, kill it, 
 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
+
+bench-predictions: $(STAMP) ## Measure what the prediction log costs, and what a kill loses
+	$(BIN)/python bench/prediction_log.py
 
 bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
 	$(BIN)/python bench/registry.py

@@ -10,8 +10,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 
 from agent.champion import CHAMPION
+from serving.cli import main
 from serving.predictions.store import read_predictions
 from tests.llm_server import Behaviour
 from tests.serving.app.conftest import BROKEN, CHALLENGER, LLM, LOCAL, OTHER_LOCAL, App, post_ready, wait_until
@@ -125,6 +127,9 @@ def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:
     wait_until(lambda: len([row for row in read_predictions(state) if row.time >= since]) == 20)
     rows = [row for row in read_predictions(state) if row.time >= since]
     assert Counter((row.role, row.version) for row in rows) == {("champion", LOCAL): 10, ("shadow", LLM): 10}
+    queue = ["serve", "queue", "--state", str(state), "--json"]
+    found = json.loads(CliRunner().invoke(main, queue, catch_exceptions=False).stdout)
+    assert len(found["queue"]) == 10  # the service calls everything politics
     by_request = {row.request_id: row.article_hash for row in rows}
     assert all(by_request[row.request_id] == row.article_hash for row in rows)
 
