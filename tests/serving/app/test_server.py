@@ -116,6 +116,20 @@ def test_shares_without_a_challenger_are_refused_and_change_nothing(calm: App) -
     assert json.loads(calm.traffic("--json").stdout)["challenger_percent"] == 0
 
 
+def test_what_a_killed_challenger_leaves_is_the_champions_and_says_so(calm: App) -> None:
+    champions = calm.workers()
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--challenger", "100").returncode == 0)
+    calm.llm.behaviour = Behaviour(latency_s=5)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(calm.ask)
+        wait_until(lambda: calm.llm.in_flight == 1)
+        for pid in set(calm.workers()) - set(champions):
+            os.kill(pid, signal.SIGKILL)
+        status, version, record = asked.result()
+    assert (status, version, record["provider"]) == (200, LOCAL, "sklearn")
+
+
 def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:
     calm.point(CHALLENGER, LLM)
     wait_until(lambda: calm.traffic("--shadow", "100").returncode == 0)
