@@ -55,6 +55,15 @@ class Plan(NamedTuple):
         return ",".join(group.pool.version.number for group in self.groups)
 
 
+class Answers(NamedTuple):
+    """What became of a request."""
+
+    records: Sequence[Record]
+    """One for each article, in order."""
+    versions: str
+    """Who answered, with commas between: the champion alone where the challenger that was asked was gone."""
+
+
 class Answering:
     """Answers articles.
 
@@ -117,15 +126,15 @@ class Answering:
         shadow = Group(challenger, "shadow", shadowed) if shadowed else None
         return Plan(request_id, len(articles), refused, [group for group in groups if group.entries], shadow)
 
-    async def answer(self, plan: Plan) -> list[Record]:
-        """All answers, in the order of the articles.
+    async def answer(self, plan: Plan) -> Answers:
+        """All answers at once.
 
         Raises:
             NobodyThere: the version that should answer has no worker, or lost it meanwhile.
         """
         found: dict[int, Record] = {}
-        await self._answer(plan, found.__setitem__)
-        return [found[index] for index in range(plan.articles)]
+        versions = await self._answer(plan, found.__setitem__)
+        return Answers([found[index] for index in range(plan.articles)], ",".join(dict.fromkeys(versions)))
 
     async def stream(self, plan: Plan) -> AsyncIterator[Record]:
         """The same one by one, each as soon as it and all before it are there. Raises as `answer` does."""
@@ -148,28 +157,33 @@ class Answering:
         """Wait for what the shadow is still asked."""
         await asyncio.gather(*self._shadows, return_exceptions=True)
 
-    async def _answer(self, plan: Plan, hand_over: HandOver) -> None:
-        """Hand over every answer as it comes, then have the shadow asked."""
+    async def _answer(self, plan: Plan, hand_over: HandOver) -> Sequence[str]:
+        """Hand over every answer as it comes, then have the shadow asked. Returns which versions answered."""
         for index, record in plan.refused:
             hand_over(index, record)
         if len(plan.groups) == 1:
-            await self._ask_or_fall_back(plan.groups[0], plan.request_id, hand_over)
+            versions = await self._ask_or_fall_back(plan.groups[0], plan.request_id, hand_over)
         else:
             try:
                 async with asyncio.TaskGroup() as group:
-                    for part in plan.groups:
+                    tasks = [
                         group.create_task(self._ask_or_fall_back(part, plan.request_id, hand_over))
+                        for part in plan.groups
+                    ]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from errors
+            versions = [version for task in tasks for version in task.result()]
         if plan.shadow:
             self._ask_shadow(plan.shadow, plan.request_id)
+        return versions
 
-    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> None:
-        """Ask a version; what a challenger cannot answer because it is gone is the champion's."""
+    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> list[str]:
+        """Ask a version; what a challenger cannot answer because it is gone is the champion's. Returns who answered."""
         champion = self._fleet.pool("champion")
+        asked = group.pool.version.number
         if group.role == "champion" or champion is None:
             await self._ask(group, request_id, hand_over)
-            return
+            return [asked]
         answered: set[int] = set()
 
         def keep(index: int, record: Record) -> None:
@@ -181,9 +195,10 @@ class Answering:
         except NobodyThere:
             left = [entry for entry in group.entries if entry[0] not in answered]
             for _ in left:
-                seen = Seen(is_error=True, latency_ms=0.0, cost_usd=0.0)
-                self._traffic.record(group.pool.version.number, seen, is_challenger=True)
+                self._traffic.record(asked, Seen(is_error=True, latency_ms=0.0, cost_usd=0.0), is_challenger=True)
             await self._ask(Group(champion, "champion", left), request_id, hand_over)
+            return [*([asked] if answered else []), champion.version.number]
+        return [asked]
 
     async def _ask(self, group: Group, request_id: str, hand_over: HandOver) -> None:
         """Ask one version, put every answer on record, and hand it over."""
