@@ -38,7 +38,7 @@ from figures import Figure, measured
 from moody_service import SHIFTS, Labels, Mood, labels_of, moody_service
 from providers import ROOT
 from rich.console import Console
-from served_versions import add_champion, local_agent, new_store
+from served_versions import MODEL, add_champion, local_agent, new_store
 from servers import Running, app
 
 from agent.classifier import Classifier
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2, help="How long.")
     parser.add_argument("--callers", type=int, default=12, help="How many ask at once.")
     parser.add_argument("--seed", type=int, default=SEED, help="Of what goes wrong, and when.")
-    parser.add_argument("--model", type=Path, default=ROOT / "models/local-sklearn", help="Trained if not there.")
+    parser.add_argument("--model", type=Path, default=MODEL, help="Folder of the local model.")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     mlflow.tracing.disable()
