@@ -31,9 +31,10 @@ class Disturbance(NamedTuple):
     """In seconds since 1970."""
     ended: float
 
-    def explains(self, moment: float) -> bool:
-        """Whether a refusal then may come from it."""
-        return self.began - 1 <= moment <= self.ended + AFTERMATH_S
+    def explains(self, moment: float, reason: str) -> bool:
+        """Whether a refusal then, for that reason, may come from it."""
+        is_of_provider = "provider" in reason
+        return is_of_provider == (self.what in MOODS) and self.began <= moment <= self.ended + AFTERMATH_S
 
 
 class World:
