@@ -6,7 +6,8 @@ import random
 import signal
 import time
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import aiohttp
 from moody_service import Mood
@@ -72,10 +73,24 @@ class World:
         """Make a version the champion; whether it came to serve."""
         self._champion = number
         await asyncio.to_thread(point, CHAMPION, number)
+        return await self._comes(session, "/version", lambda found: bool(found["version"] == number))
+
+    async def is_calm(self, session: aiohttp.ClientSession) -> bool:
+        """Wait until all workers are there, and their providers; whether that came."""
+
+        def is_well(found: Mapping[str, Any]) -> bool:
+            return all(each["workers"] and each["breaker"] == "closed" for each in found["versions"])
+
+        return await self._comes(session, "/ready", is_well)
+
+    async def _comes(
+        self, session: aiohttp.ClientSession, path: str, is_so: Callable[[Mapping[str, Any]], bool]
+    ) -> bool:
+        """Wait until the server says something; whether it did in time."""
         end = time.monotonic() + SWAP_S
         while time.monotonic() < end:
-            async with session.get(f"{self._server.url}/version") as answer:
-                if answer.status == 200 and (await answer.json())["version"] == number:
+            async with session.get(self._server.url + path) as answer:
+                if answer.status == 200 and is_so(await answer.json()):
                     return True
             await asyncio.sleep(0.2)
         return False
