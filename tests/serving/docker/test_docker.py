@@ -172,6 +172,7 @@ def test_a_container_that_dies_or_hangs_says_its_last_words_and_is_removed(
     said: list[str] = []
     with pytest.raises(DeploymentError) as caught:
         run(engine, image, Wanted("127.0.0.1", free_port, ()), timeout_s=3, tell=said.append)
+    engine.images.remove(image.id)
     assert message in str(caught.value)
     assert f"news-classifier-{free_port}" not in [one.name for one in engine.containers.list(all=True)]
 
