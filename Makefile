@@ -24,7 +24,7 @@ CASES ?= 100
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
 	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
-	bench-predictions bench-registry bench-statistics litellm schemathesis lock clean
+	bench-predictions bench-registry bench-serve bench-statistics litellm schemathesis lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -163,6 +163,9 @@ bench-predictions: $(STAMP) ## Measure what the prediction log costs, and what a
 
 bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
 	$(BIN)/python bench/registry.py
+
+bench-serve: $(STAMP) ## Measure the server beside a bare proxy and the model in-process; ten minutes of chaos
+	$(BIN)/python bench/serving.py
 
 bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
 	$(BIN)/python bench/error_rates.py

@@ -65,6 +65,7 @@ PATIENCE = {
 SLOW = "ok 2000"
 STATE = "serving-state"
 STOP_S = 60.0
+ENDS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 LAST_REQUESTS = 24
 
 LIMIT_WORKER_MB = 300
@@ -118,7 +119,7 @@ def measure_chaos(folder: Path, model: Path, minutes: float, callers: int) -> It
             yield from asyncio.run(end(world, server, mood, book))
             exit_code = server.process.wait(STOP_S)
             left = [role for pid, role in pids.items() if Path(f"/proc/{pid}").exists()]
-    yield Figure("exit code after SIGTERM", abs(exit_code), 0)
+    yield Figure("other end than by SIGTERM", exit_code not in ENDS, 0, "", f"exit code {exit_code}")
     yield Figure("processes left over", len(left), 0, "", str(left or ""))
     yield from log_figures("at the end", book, folder / STATE, float("inf"))
 
@@ -198,9 +199,8 @@ def log_figures(when: str, book: Book, state: Path, before: float) -> Iterator[F
         wrong["answers that are there twice"] += len(found) > 1
         wrong["answers of another version"] += bool(found) and models[found[0].version] != given.model
         wrong["other errors"] += bool(found) and found[0].error != given.error
-    yield Figure(
-        f"log, {when}: what is missing or wrong", wrong.total(), 0, "", told(+wrong) or f"{len(due):,} answers"
-    )
+    beside = told(+wrong) or f"{len(due):,} answers"
+    yield Figure(f"log, {when}: what is missing or wrong", wrong.total(), 0, "", beside)
 
 
 def memory(server: Running) -> Iterator[Figure]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from agent.errors import NewsClassifierError
@@ -35,6 +35,8 @@ class Group(NamedTuple):
     pool: Pool
     role: LoggedRole
     entries: Sequence[Entry]
+    instead: Pool | None = None
+    """Who answers what the version cannot because it is gone."""
 
 
 class Plan(NamedTuple):
@@ -51,8 +53,17 @@ class Plan(NamedTuple):
 
     @property
     def versions(self) -> str:
-        """Who is asked, with commas between."""
-        return ",".join(group.pool.version.number for group in self.groups)
+        """Who may answer, with commas between."""
+        pools = [pool for group in self.groups for pool in (group.pool, group.instead) if pool]
+        return listed({pool.version.number for pool in pools})
+
+
+class Answered(NamedTuple):
+    """All answers of a request."""
+
+    records: list[Record]
+    versions: str
+    """Who answered, with commas between."""
 
 
 class Answering:
@@ -112,20 +123,20 @@ class Answering:
         ours: list[Entry] = []
         for entry in entries:
             (theirs if self._traffic.is_challengers(entry[1]) else ours).append(entry)
-        groups = [Group(champion, "champion", ours), Group(challenger, "challenger", theirs)]
+        groups = [Group(champion, "champion", ours), Group(challenger, "challenger", theirs, champion)]
         shadowed = [entry for entry in ours if self._traffic.is_shadowed(entry[1])]
         shadow = Group(challenger, "shadow", shadowed) if shadowed else None
         return Plan(request_id, len(articles), refused, [group for group in groups if group.entries], shadow)
 
-    async def answer(self, plan: Plan) -> list[Record]:
+    async def answer(self, plan: Plan) -> Answered:
         """All answers, in the order of the articles.
 
         Raises:
             NobodyThere: the version that should answer has no worker, or lost it meanwhile.
         """
         found: dict[int, Record] = {}
-        await self._answer(plan, found.__setitem__)
-        return [found[index] for index in range(plan.articles)]
+        versions = await self._answer(plan, found.__setitem__)
+        return Answered([found[index] for index in range(plan.articles)], listed(versions))
 
     async def stream(self, plan: Plan) -> AsyncIterator[Record]:
         """The same one by one, each as soon as it and all before it are there. Raises as `answer` does."""
@@ -148,28 +159,32 @@ class Answering:
         """Wait for what the shadow is still asked."""
         await asyncio.gather(*self._shadows, return_exceptions=True)
 
-    async def _answer(self, plan: Plan, hand_over: HandOver) -> None:
-        """Hand over every answer as it comes, then have the shadow asked."""
+    async def _answer(self, plan: Plan, hand_over: HandOver) -> set[str]:
+        """Hand over every answer as it comes, then have the shadow asked. Returns the versions that answered."""
         for index, record in plan.refused:
             hand_over(index, record)
         if len(plan.groups) == 1:
-            await self._ask_or_fall_back(plan.groups[0], plan.request_id, hand_over)
+            versions = await self._ask_or_fall_back(plan.groups[0], plan.request_id, hand_over)
         else:
             try:
                 async with asyncio.TaskGroup() as group:
-                    for part in plan.groups:
+                    parts = [
                         group.create_task(self._ask_or_fall_back(part, plan.request_id, hand_over))
+                        for part in plan.groups
+                    ]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from errors
+            versions = {version for part in parts for version in part.result()}
         if plan.shadow:
             self._ask_shadow(plan.shadow, plan.request_id)
+        return versions
 
-    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> None:
-        """Ask a version; what a challenger cannot answer because it is gone is the champion's."""
-        champion = self._fleet.pool("champion")
-        if group.role == "champion" or champion is None:
+    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> set[str]:
+        """Ask a version; what a challenger cannot answer because it is gone is the champion's. Returns who answered."""
+        version = group.pool.version.number
+        if group.instead is None:
             await self._ask(group, request_id, hand_over)
-            return
+            return {version}
         answered: set[int] = set()
 
         def keep(index: int, record: Record) -> None:
@@ -182,8 +197,10 @@ class Answering:
             left = [entry for entry in group.entries if entry[0] not in answered]
             for _ in left:
                 seen = Seen(is_error=True, latency_ms=0.0, cost_usd=0.0)
-                self._traffic.record(group.pool.version.number, seen, is_challenger=True)
-            await self._ask(Group(champion, "champion", left), request_id, hand_over)
+                self._traffic.record(version, seen, is_challenger=True)
+            await self._ask(Group(group.instead, "champion", left), request_id, hand_over)
+            return {group.instead.version.number, *([version] if answered else [])}
+        return {version}
 
     async def _ask(self, group: Group, request_id: str, hand_over: HandOver) -> None:
         """Ask one version, put every answer on record, and hand it over."""
@@ -252,6 +269,11 @@ class Answering:
         task = asyncio.get_running_loop().create_task(ask())
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
+
+
+def listed(versions: Iterable[str]) -> str:
+    """Versions with commas between."""
+    return ",".join(sorted(versions))
 
 
 def refusal(article: InvalidArticle, pool: Pool) -> Record:

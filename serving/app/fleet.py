@@ -68,8 +68,10 @@ class Fleet:
                 await self._fill("champion", wanted.champion, problems)
             if wanted.challenger and with_challenger:
                 await self._fill("challenger", wanted.challenger, problems)
-            elif pool := self._pools.pop("challenger", None):
-                self._retire("challenger", pool)
+            else:
+                self._metrics.swap_failing.labels("challenger").set(0)  # nobody asks for the one that failed any more
+                if pool := self._pools.pop("challenger", None):
+                    self._retire("challenger", pool)
             return problems
 
     async def close(self) -> None:
@@ -86,6 +88,7 @@ class Fleet:
         """Let a version serve in a role, if it can and does not already."""
         current = self._pools.get(role)
         if current and current.version.number == version.number:
+            self._metrics.swap_failing.labels(role).set(0)  # also where the alias points back from one that failed
             return
         now = asyncio.get_running_loop().time()
         if now < self._retry_at.get(version.number, 0):
@@ -93,7 +96,7 @@ class Fleet:
             return
         try:
             pool = await self._pool_of(version)
-        except NewsClassifierError as err:
+        except (NewsClassifierError, OSError) as err:  # the latter: no memory or no process to be had now
             self._retry_at[version.number] = asyncio.get_running_loop().time() + self._settings.watch.retry_s
             problems[role] = f"Version {version.number} does not serve: {err}"
             log.error("%s %s", role, problems[role])
@@ -101,6 +104,8 @@ class Fleet:
             self._metrics.swap_failing.labels(role).set(1)
             return
         self._pools[role] = pool
+        if role == "champion":
+            pool.version = version  # one that was the challenger until now has another alias
         if self._pools.get("challenger") is pool and role == "champion":
             del self._pools["challenger"]  # it was promoted
             self._metrics.serving.labels("challenger", version.number).set(0)

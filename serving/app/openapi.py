@@ -47,7 +47,7 @@ HEADERS: Mapping[str, Node] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"},
     },
     "X-Model-Version": {
-        "description": "Who answered: a version, or several with commas between.",
+        "description": "Who answered: a version, or several with commas between; of a stream, who may.",
         "required": True,
         "schema": {"type": "string"},
     },

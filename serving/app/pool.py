@@ -48,9 +48,12 @@ class Pool:
 
         Raises:
             WorkerLost: the version cannot be loaded.
+            OSError: there is no process to be had.
         """
-        ready = [*begun, *[await Worker.start() for _ in range(self._size - len(begun))]]
+        ready = list(begun)
         try:
+            while len(ready) < self._size:
+                ready.append(await Worker.start())
             found = await asyncio.gather(*(self._load(worker) for worker in ready))
         except BaseException:
             await asyncio.gather(*(worker.close() for worker in ready))
@@ -104,6 +107,8 @@ class Pool:
     def _take_in(self, worker: Worker) -> None:
         worker.on_end = lambda: self._replace(worker)
         self._workers.append(worker)
+        if not worker.is_alive:  # it ended while others were still loading
+            self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
         if self._is_closing or worker not in self._workers:
@@ -117,20 +122,22 @@ class Pool:
         pause_s = 0.5
         while True:
             self._on_restart()
-            worker = await Worker.start()
             try:
-                await self._load(worker)
-            except WorkerLost as err:
-                await worker.close()
-                log.error("Version %s has no new worker: %s", self.version.number, err)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            except BaseException:
-                await worker.close()
-                raise
-            else:
-                self._take_in(worker)
+                self._take_in(await self._loaded_worker())
                 return
+            except (WorkerLost, OSError) as err:  # the latter: no memory or no process to be had now
+                log.error("Version %s has no new worker: %s", self.version.number, err)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _loaded_worker(self) -> Worker:
+        worker = await Worker.start()
+        try:
+            await self._load(worker)
+        except BaseException:
+            await worker.close()
+            raise
+        return worker
 
     async def _watch(self) -> None:
         """Ask all workers for a sign of life again and again; one that gives none ends, and so is replaced."""

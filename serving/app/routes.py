@@ -17,7 +17,7 @@ from starlette.routing import Route
 from agent.errors import DataError
 from agent.replies import StreamedReply, response
 from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
-from serving.app.answering import Answering, NobodyThere, Plan
+from serving.app.answering import Answered, Answering, NobodyThere, Plan
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy
@@ -81,13 +81,13 @@ class Routes:
                 batch = plain_batch(read_object(await request.body()), self._max_articles)
         plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
-            return StreamingResponse(self._lines(plan), headers=versions_of(plan), media_type=NDJSON)
-        records = await self._answer(plan)
+            return StreamingResponse(self._lines(plan), headers=named(plan.versions), media_type=NDJSON)
+        records, versions = await self._answer(plan)
         if not batch.single:
-            return labelled({"classifications": records}, plan)
+            return labelled({"classifications": records}, versions)
         if records[0]["error"]:
             raise problem_with(records[0])
-        return labelled(records[0], plan)
+        return labelled(records[0], versions)
 
     async def invocations(self, request: Request) -> Response:
         """As MLflow's scoring server."""
@@ -156,8 +156,9 @@ class Routes:
         plan = self._plan(batch, request)
         if body.get("stream") is True:
             events = self._events(plan, extra, single=batch.single)
-            return StreamingResponse(events, headers=versions_of(plan), media_type=EVENTS)
-        return labelled({**response(await self._answer(plan), single=batch.single), **extra}, plan)
+            return StreamingResponse(events, headers=named(plan.versions), media_type=EVENTS)
+        records, versions = await self._answer(plan)
+        return labelled({**response(records, single=batch.single), **extra}, versions)
 
     @contextmanager
     def _no_more(self) -> Iterator[None]:
@@ -176,7 +177,7 @@ class Routes:
         except NobodyThere as err:
             raise busy("No version is ready to answer yet. Ask again in a moment.") from err
 
-    async def _answer(self, plan: Plan) -> list[Record]:
+    async def _answer(self, plan: Plan) -> Answered:
         try:
             return await self._answering.answer(plan)
         except NobodyThere as err:
@@ -281,14 +282,14 @@ def problem_with(record: Record) -> Problem:
     return busy("The model's provider did not answer. Ask again in a moment.", retry_after_s=5)
 
 
-def labelled(content: Body, plan: Plan) -> Response:
+def labelled(content: Body, versions: str) -> Response:
     """An answer with labels in it, and who gave them."""
-    return Response(to_json(content), headers=versions_of(plan), media_type=JSON)
+    return Response(to_json(content), headers=named(versions), media_type=JSON)
 
 
-def versions_of(plan: Plan) -> Mapping[str, str]:
+def named(versions: str) -> Mapping[str, str]:
     """The header that says who answers."""
-    return {"x-model-version": plan.versions}
+    return {"x-model-version": versions}
 
 
 def event(fields: Body) -> bytes:

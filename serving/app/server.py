@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -31,7 +31,7 @@ from serving.app.routes import Routes
 from serving.app.settings import ServingSettings
 from serving.app.traffic import TrafficControl
 from serving.app.versions import Source, Wanted
-from serving.app.watch import Unreadable, watching
+from serving.app.watch import RESTART_S, Unreadable, watching
 from serving.golden import SmokeSet
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
@@ -70,10 +70,7 @@ class Server:
         place.state.mkdir(parents=True, exist_ok=True)
         self._metrics = Metrics()
         self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
-        self._traffic = TrafficControl(
-            settings.traffic, settings.halt, place.state, on_halt=lambda: self._metrics.halted.set(1)
-        )
-        self._metrics.halted.set(bool(self._traffic.shares.halted))
+        self._traffic = TrafficControl(settings.traffic, settings.halt, place.state)
         self._log = PredictionLog(settings.predictions, place.state)
         self._answering = Answering(
             self._fleet,
@@ -144,9 +141,9 @@ class Server:
         self._log.start()
         await self._fleet.begin()
         self._control.announce(self._place.state, f"http://{self._place.host}:{self._place.port}")
-        tasks = [asyncio.create_task(self._keep())]
+        tasks = [asyncio.create_task(without_end(self._keep))]
         if self._source.fixed is None:
-            tasks.append(asyncio.create_task(self._follow()))
+            tasks.append(asyncio.create_task(without_end(self._follow)))
         try:
             yield
         finally:
@@ -160,26 +157,27 @@ class Server:
 
     async def _follow(self) -> None:
         """Take note of what the registry says."""
-        async with watching(self._source.name, self._source.aliases, self._settings.watch) as found:
-            async for news in found:
-                self._metrics.registry_unreadable.set(isinstance(news, Unreadable))
-                if isinstance(news, Unreadable):
-                    log.error("The registry cannot be read; whoever serves goes on. %s", news)
-                    continue
-                if news.champion is None:
-                    log.error(
-                        "%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0]
-                    )
-                self._wanted = news
-                self._changed.set()
+        try:
+            async with watching(self._source.name, self._source.aliases, self._settings.watch) as found:
+                async for news in found:
+                    self._metrics.registry_unreadable.set(isinstance(news, Unreadable))
+                    self._take_note(news)
+        finally:
+            self._metrics.registry_unreadable.set(1)
+
+    def _take_note(self, news: Wanted | Unreadable) -> None:
+        if isinstance(news, Unreadable):
+            log.error("The registry cannot be read; whoever serves goes on. %s", news)
+            return
+        if news.champion is None:
+            log.error("%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0])
+        self._wanted = news
+        self._changed.set()
 
     async def _keep(self) -> None:
         """Make what serves what is wanted, whenever that changes, and again where it did not work."""
         while True:
-            try:
-                await self._show()
-            except OSError as err:  # no memory or no process to be had now; perhaps the next time
-                log.error("Nothing could be changed: %s", err)
+            await self._show()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._settings.watch.every_s)
             self._changed.clear()
@@ -189,9 +187,8 @@ class Server:
 
     async def _apply_traffic(self) -> str | None:
         """Have the challenger there or gone, as the shares need it. Returns why that did not work."""
-        self._metrics.halted.set(0)
         if not self._traffic.needs_challenger:
-            await self._show()
+            self._changed.set()  # it gets no articles from now on; its end need not be waited for
             return None
         if self._wanted.challenger is None:
             return f"{self._source.name} has no challenger."
@@ -203,10 +200,21 @@ class Server:
             pool = self._fleet.pool(role)
             self._metrics.workers.labels(role).set(pool.workers if pool else 0)
             self._metrics.provider_down.labels(role).set(bool(pool and pool.is_down))
+        self._metrics.halted.set(bool(self._traffic.shares.halted))
         self._metrics.log_waiting.set(self._log.waiting)
         self._metrics.log_written.set(self._log.written)
         self._metrics.log_dropped.set(self._log.dropped)
         self._metrics.log_failing.set(self._log.failed)
+
+
+async def without_end(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do something for as long as the server runs, and again where it failed: without it no new champion is noticed."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("What keeps the versions up to date failed and is started again")
+        await asyncio.sleep(RESTART_S)
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,16 +80,14 @@ class TrafficControl:
         settings: The shares to begin with.
         halt: When the challenger's is taken away.
         folder: The state folder, where changed shares are kept.
-        on_halt: Called when it is taken away.
 
     Raises:
         ConfigError: the kept shares cannot be read.
     """
 
-    def __init__(self, settings: Traffic, halt: Halt, folder: Path, on_halt: Callable[[], None]) -> None:
+    def __init__(self, settings: Traffic, halt: Halt, folder: Path) -> None:
         self._halt = halt
         self._file = folder / TRAFFIC_FILE
-        self._on_halt = on_halt
         self._champion, self._challenger = Window(halt.answers), Window(halt.answers)
         self._until_judged = JUDGED_EVERY
         self.shares = self._kept() or Shares(**settings.model_dump())
@@ -160,7 +157,6 @@ class TrafficControl:
         except OSError as err:  # it holds all the same, until a restart
             log.error("%s cannot be written: %s", self._file, err)
             self.shares = self.shares.model_copy(update={"challenger_percent": 0, "halted": text})
-        self._on_halt()
 
     def _kept(self) -> Shares | None:
         try:

@@ -69,6 +69,52 @@ def test_a_version_that_cannot_be_loaded_never_serves_and_raises_an_alert(calm: 
     assert calm.metric(failing) == 0
 
 
+def test_the_alert_ends_when_the_alias_points_back_to_who_serves(calm: App) -> None:
+    failing = 'news_swap_failing{role="champion"}'
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)
+    calm.point(CHAMPION, LOCAL)
+    wait_until(lambda: calm.metric(failing) == 0)
+    assert calm.version() == LOCAL
+
+
+def test_the_alert_ends_when_nobody_wants_the_challenger_that_failed(calm: App) -> None:
+    failing = 'news_swap_failing{role="challenger"}'
+    calm.point(CHALLENGER, BROKEN)
+    wait_until(lambda: "cannot be loaded" in calm.traffic("--challenger", "10").stderr)
+    assert calm.metric(failing) == 1
+    calm.point(CHALLENGER, None)
+    wait_until(lambda: calm.metric(failing) == 0)
+
+
+def test_a_challenger_that_is_promoted_is_the_champion_in_every_way(calm: App) -> None:
+    calm.point(CHALLENGER, OTHER_LOCAL)
+    wait_until(lambda: calm.traffic("--challenger", "50").returncode == 0)
+    [*before] = calm.workers()
+    calm.point(CHAMPION, OTHER_LOCAL)
+    calm.point(CHALLENGER, None)
+    wait_until(lambda: calm.version() == OTHER_LOCAL)
+    with urllib.request.urlopen(f"{calm.url}/version") as answer:
+        assert json.load(answer)["alias"] == CHAMPION
+    assert set(calm.workers()) <= set(before)  # its workers were there
+
+
+def test_what_the_champion_answered_for_a_challenger_that_died_has_the_champions_version(calm: App) -> None:
+    before = calm.workers()
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--challenger", "100").returncode == 0)
+    [challengers] = set(calm.workers()) - set(before)
+    calm.llm.behaviour = Behaviour(latency_s=5)
+    answers: list[tuple[int, str | None, dict[str, object]]] = []
+    caller = threading.Thread(target=lambda: answers.append(calm.ask("Rowers win gold")))
+    caller.start()
+    wait_until(lambda: calm.llm.in_flight == 1)
+    os.kill(challengers, signal.SIGKILL)
+    caller.join()
+    [(status, version, record)] = answers
+    assert (status, version, record["provider"]) == (200, LOCAL, "sklearn")
+
+
 def test_a_version_that_fails_the_smoke_set_never_serves(calm: App) -> None:
     calm.llm.behaviour = Behaviour(status=400)
     calm.point(CHAMPION, LLM)
@@ -114,6 +160,20 @@ def test_shares_without_a_challenger_are_refused_and_change_nothing(calm: App) -
     assert refused.returncode == 3
     assert "has no challenger" in refused.stderr
     assert json.loads(calm.traffic("--json").stdout)["challenger_percent"] == 0
+
+
+def test_what_a_killed_challenger_leaves_is_the_champions_and_says_so(calm: App) -> None:
+    champions = calm.workers()
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--challenger", "100").returncode == 0)
+    calm.llm.behaviour = Behaviour(latency_s=5)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(calm.ask)
+        wait_until(lambda: calm.llm.in_flight == 1)
+        for pid in set(calm.workers()) - set(champions):
+            os.kill(pid, signal.SIGKILL)
+        status, version, record = asked.result()
+    assert (status, version, record["provider"]) == (200, LOCAL, "sklearn")
 
 
 def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:

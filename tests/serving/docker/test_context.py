@@ -10,11 +10,12 @@ from pathlib import Path
 import grimp
 import pytest
 
-from agent.errors import DeploymentError
+from agent.errors import ConfigError, DeploymentError
 from serving.app.settings import SETTINGS_FILE, load_settings
 from serving.app.versions import version_in
+from serving.docker.code import SOURCES, code_files
 from serving.docker.container import USER
-from serving.docker.context import FOLDER, SOURCES, check_requirements, code_files, differences, pins, write_context
+from serving.docker.context import FOLDER, check_requirements, differences, pins, write_context
 from serving.docker.healthcheck import PORT
 
 REGISTERED = {"name": "news_classifier", "version": "1"}
@@ -41,7 +42,8 @@ def packed(model: Path, settings: Path) -> tarfile.TarFile:
 
 def test_the_server_imports_nothing_of_ours_that_is_not_in_the_image(graph: grimp.ImportGraph) -> None:
     modules = shipped(graph)
-    assert {"serving.app", "agent.model", "serving.docker.healthcheck"} <= modules
+    assert {"serving.app.worker", "agent.model", "agent.providers.openai", "serving.docker.healthcheck"} <= modules
+    assert not modules & {"serving.app.watcher", "serving.predictions.parquet_sink", "serving.app.control_commands"}
     packages = {"agent", "eval", "registry", "serving", "training"}
     for module in modules:
         ours = {one for one in graph.find_modules_directly_imported_by(module) if one.partition(".")[0] in packages}
@@ -86,6 +88,14 @@ def test_a_context_holds_the_version_the_code_and_settings_without_keys(champion
     assert version_in(tmp_path / "context" / "model").number == "1"
     found = load_settings(tmp_path / "context" / "app" / "config" / "serving.yaml")
     assert (found.docs, found.api_keys) == (False, ())
+
+
+@pytest.mark.parametrize("sink", ["parquet", "mlflow"])
+def test_settings_that_need_what_the_image_lacks_are_refused(champion: Path, tmp_path: Path, sink: str) -> None:
+    settings = tmp_path / "serving.yaml"
+    settings.write_text(f"predictions: {{sink: {sink}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"the image has no package for predictions.sink '{sink}'. Choose one of"):
+        packed(champion, settings)
 
 
 def test_the_same_version_makes_the_same_bytes(champion: Path) -> None:
