@@ -165,6 +165,7 @@ bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 ver
 	$(BIN)/python bench/registry.py
 
 bench-serve: $(STAMP) ## Measure the server beside a bare proxy and the model in-process; ten minutes of chaos
+	@test -d models/local-sklearn || $(BIN)/news-classifier train
 	$(BIN)/python bench/serving.py
 
 bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import aiohttp
 from moody_service import Mood
-from servers import Running
+from servers import FRONT, Running
 
 from agent.champion import CHAMPION
 from tests.serving.running import point
@@ -31,9 +31,10 @@ class Disturbance(NamedTuple):
     """In seconds since 1970."""
     ended: float
 
-    def explains(self, moment: float) -> bool:
-        """Whether a refusal then may come from it."""
-        return self.began - 1 <= moment <= self.ended + AFTERMATH_S
+    def explains(self, moment: float, reason: str) -> bool:
+        """Whether a refusal then, for that reason, may come from it."""
+        is_of_provider = "provider" in reason
+        return is_of_provider == (self.what in MOODS) and self.began <= moment <= self.ended + AFTERMATH_S
 
 
 class World:
@@ -88,10 +89,11 @@ class World:
         self.swaps["of the challenger"] += 1
 
     async def _kill(self, session: aiohttp.ClientSession) -> None:
-        workers = [pid for pid, role in self._server.pids().items() if role == "worker"]
-        if workers:
-            os.kill(random.choice(workers), signal.SIGKILL)
-            self.disturbances.append(Disturbance("kill", time.time(), time.time()))
+        killable = {pid: role for pid, role in self._server.pids().items() if role != FRONT}
+        if killable:
+            pid = random.choice(list(killable))
+            os.kill(pid, signal.SIGKILL)
+            self.disturbances.append(Disturbance(f"{killable[pid]} killed", time.time(), time.time()))
 
     async def _fail_services(self, until: float) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,16 +12,12 @@ from providers import ROOT, Json, environment_for, questions
 
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
-from agent.labels import LabelSet
 from agent.records import Article
-from agent.settings import read_settings
 from eval.candidates import named_candidate
-from eval.labeled_set import load_labeled_set
 from eval.store import open_store
 from tests.serving.running import add_version, point
-from training.config import TrainingConfig
-from training.train import train
 
+MODEL = ROOT / "models/local-sklearn"
 CHAMPION_URI = f"models:/{MODEL_NAME}@{CHAMPION}"
 NO_SERVICE = "127.0.0.1:9"
 ARTICLES = 400
@@ -37,12 +34,9 @@ def llm_agent() -> AgentConfig:
 
 
 def local_agent(model: Path) -> AgentConfig:
-    """The local candidate, with the trained model of a folder; without one it is trained as `news-classifier train`."""
+    """The local candidate, with the trained model of a folder. Exits where there is none."""
     if not model.is_dir():
-        labels = read_settings(ROOT / "config/labels.yaml", LabelSet)
-        articles = load_labeled_set(ROOT / "data/training_news.jsonl", labels)
-        model = Path("model").resolve()
-        train([articles], model, read_settings(ROOT / "config/training.yaml", TrainingConfig), labels)
+        sys.exit(f"There is no model in {model}. Run news-classifier train, or give --model.")
     return named_candidate("sklearn", None).model_copy(update={"artifact": model})
 
 

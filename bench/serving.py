@@ -10,7 +10,7 @@ forwarding  A version that asks an LLM, whose service (bench/echo_service.py) an
             (bench/bare_proxy.py) sends on the very bodies that the agent sends. Processor time is that of front, worker
             and watcher together. MLflow's own two servers, with the same version and untraced, are told for the record;
             AgentServer needs httpx, which is installed in a folder of its own.
-local       The trained model (--model; trained where there is none), beside calling it in-process, on one core.
+local       The trained model (--model, by default models/local-sklearn), beside calling it in-process, on one core.
 start       From the start of the process to the first answer of /ready that is not 503, beside `import mlflow` and
             loading the same version.
 growth      Resident memory after 20,000 requests and after all, one in 401 with 256 articles; of each kind of version.
@@ -37,9 +37,9 @@ import mlflow
 from chaos import measure_chaos
 from figures import Figure, measured
 from loads import Loads, memory, not_answered
-from providers import ROOT, echo_service
+from providers import echo_service
 from rich.console import Console
-from served_versions import CHAMPION_URI, add_champion, llm_agent, local_agent, new_store, write_bodies
+from served_versions import CHAMPION_URI, MODEL, add_champion, llm_agent, local_agent, new_store, write_bodies
 from servers import FRONT, app
 from serving_speed import ANSWERED, IN_FLIGHT, LATENCY_MS, SMOKE, measure_forwarding, measure_local
 
@@ -93,9 +93,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, help="Parts; else all.")
     parser.add_argument("--rounds", type=int, default=5, help="How often what is compared is asked.")
     parser.add_argument("--requests", type=int, default=200_000, help="Of the growth of memory.")
-    parser.add_argument(
-        "--model", type=Path, default=ROOT / "models/local-sklearn", help="Trained where there is none."
-    )
+    parser.add_argument("--minutes", type=float, default=10, help="Of chaos.")
+    parser.add_argument("--model", type=Path, default=MODEL, help="Folder of the local model.")
     options = parser.parse_args()
     model, rounds = options.model.resolve(), options.rounds
     growth = partial(measure_growth, requests=options.requests)

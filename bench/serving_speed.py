@@ -22,6 +22,7 @@ FEW, MANY = 300, 3000
 BATCHES = 8
 HTTPX_FOLDER = ROOT / ".venv-httpx"
 SMOKE = ("--smoke", "smoke.yaml")
+Start = Callable[[], AbstractContextManager[Running]]
 ANSWERED = '"error":null'
 """Stands in the answer to an article."""
 
@@ -70,9 +71,7 @@ def measure_forwarding(folder: Path, rounds: int) -> Iterator[Figure]:
 
 def measure_mlflow(folder: Path, environment: Mapping[str, str], bodies: Path, ours: float) -> Iterator[Figure]:
     """MLflow's own servers with the same champion, for the record."""
-    ways: dict[str, Callable[[], AbstractContextManager[Running]]] = {
-        "mlflow models serve": partial(models_serve, folder, environment)
-    }
+    ways: dict[str, Start] = {"mlflow models serve": partial(models_serve, folder, environment)}
     if httpx_installed():
         options = ("agent_server.py", CHAMPION_URI, str(HTTPX_FOLDER))
         ways["MLflow's AgentServer, waiting in threads"] = partial(script, folder, environment, *options)

@@ -111,7 +111,7 @@ class Answering:
             raise NobodyThere("No version is ready to answer yet.")
         refused: list[tuple[int, Record]] = []
         entries: list[Entry] = []
-        for index, article in enumerate(articles):
+        for index, article in enumerate(map(checked, articles)):
             if isinstance(article, InvalidArticle):
                 refused.append((index, refusal(article, champion)))
             else:
@@ -274,6 +274,12 @@ class Answering:
 def listed(versions: Iterable[str]) -> str:
     """Versions with commas between."""
     return ",".join(sorted(versions))
+
+
+def checked(article: Article | InvalidArticle) -> Article | InvalidArticle:
+    """An article that can be classified, or why there is none; nobody need be there to say so."""
+    problem = None if isinstance(article, InvalidArticle) else article.problem()
+    return InvalidArticle(article.id, problem) if problem else article
 
 
 def refusal(article: InvalidArticle, pool: Pool) -> Record:

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 import pytest
 from click.testing import CliRunner
@@ -131,10 +132,12 @@ def test_a_killed_worker_costs_503s_at_most_and_is_replaced(calm: App) -> None:
         time.sleep(0.2)
         for pid in calm.workers():
             os.kill(pid, signal.SIGKILL)
+        while_nobody_is_there = post(f"{calm.url}/classify", b'{"title": " "}')[0]
         wait_until(lambda: calm.metric("news_worker_restarts_total") > restarts and post_ready(calm.url) == 200)
         time.sleep(0.2)
     assert set(callers.statuses) <= {200, 503}
     assert callers.statuses[503] > 0
+    assert while_nobody_is_there == HTTPStatus.UNPROCESSABLE_ENTITY
     assert calm.ask()[0] == 200
 
 
