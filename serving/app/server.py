@@ -50,6 +50,11 @@ class Place(NamedTuple):
     workers: int
     state: Path
 
+    @property
+    def url(self) -> str:
+        """What it is asked at on this machine."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
 
 class Server:
     """One server.
@@ -67,7 +72,7 @@ class Server:
         self._settings = settings
         self._wanted = Wanted(source.fixed)
         self._changed = asyncio.Event()
-        place.state.mkdir(parents=True, exist_ok=True)
+        make_folder(place.state)
         self._metrics = Metrics()
         self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
         self._traffic = TrafficControl(settings.traffic, settings.halt, place.state)
@@ -86,9 +91,10 @@ class Server:
         """Serve until the process is told to stop.
 
         Raises:
-            ConfigError: the address cannot be listened on.
+            ConfigError: the address cannot be listened on, or the state folder not be written.
         """
         listening = self._listen()
+        self._control.announce(self._place.state, self._place.url)
         gc.collect()
         gc.freeze()  # what was imported stays; it need not be gone through again and again
         gc.set_threshold(20_000)
@@ -140,7 +146,6 @@ class Server:
         """Everything that runs beside answering."""
         self._log.start()
         await self._fleet.begin()
-        self._control.announce(self._place.state, f"http://{self._place.host}:{self._place.port}")
         tasks = [asyncio.create_task(without_end(self._keep))]
         if self._source.fixed is None:
             tasks.append(asyncio.create_task(without_end(self._follow)))
@@ -221,6 +226,16 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """There is nothing at this address."""
     if scope["type"] == "http":
         raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here. The routes are listed at /openapi.json.")
+
+
+def make_folder(state: Path) -> None:
+    """Make the state folder, which is its owner's alone. Raises ConfigError."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as err:
+        raise ConfigError(
+            f"The state folder {str(state)!r} cannot be made: {err.strerror}. Give another --state."
+        ) from err
 
 
 def check_place(place: Place, settings: ServingSettings, *, without_keys: bool) -> None:

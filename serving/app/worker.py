@@ -10,6 +10,7 @@ Out: {"ready": FACTS} or {"failed"}, then {"id", "answers": [[index, record], ..
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -29,6 +30,8 @@ from serving.app.frames import LENGTH_BYTES, Frames, framed
 
 BATCH_SIZE = 256
 """Articles that a local model takes at once, so that a long request does not keep short ones waiting."""
+BATCH_CHARS = 2_000_000
+"""Characters in them, beyond which no article is added: a model takes seconds for so much."""
 READ_BYTES = 65536
 Send = Callable[[bytes], None]
 AskOne = Callable[[Any], Coroutine[Any, Any, Any]]
@@ -51,12 +54,18 @@ def main(descriptor: int) -> None:
     try:
         agent, found = load(Path(order["load"]), order["concurrency"])
     except Exception as err:
-        connection.sendall(framed(json.dumps({"failed": f"{type(err).__name__}: {err}"}).encode()))
+        say(connection, {"failed": f"{type(err).__name__}: {err}"})
         return
-    connection.sendall(framed(json.dumps({"ready": found}).encode()))
+    say(connection, {"ready": found})
     gc.collect()
     gc.freeze()
     uvloop.run(serve(connection, agent))
+
+
+def say(connection: socket.socket, message: dict[str, object]) -> None:
+    """Send a message before the loop runs; what nobody wants to know any more is lost."""
+    with contextlib.suppress(OSError):
+        connection.sendall(framed(json.dumps(message).encode()))
 
 
 def first_message(connection: socket.socket) -> dict[str, Any] | None:
@@ -94,7 +103,12 @@ async def serve(connection: socket.socket, agent: Any) -> None:
     def receive(frame: bytes) -> None:
         message = json.loads(frame)
         if "articles" in message:
-            answers.ask(message["id"], articles_of(message["articles"]))
+            try:
+                articles = articles_of(message["articles"])
+            except Exception as err:  # code of another age may take other articles; others are still answered
+                frames.send(failed(message["id"], err))
+                return
+            answers.ask(message["id"], articles)
         elif "cancel" in message:
             answers.cancel(message["cancel"])
         else:
@@ -152,7 +166,7 @@ class Local:
 
     def _answer(self) -> None:
         self._is_due = False
-        batch = [self._waiting.popleft() for _ in range(min(BATCH_SIZE, len(self._waiting)))]
+        batch = self._next()
         try:
             records = dict(self._agent.classify([article for *_, article in batch]))
         except Exception as err:
@@ -163,6 +177,14 @@ class Local:
             self._hand_over(batch, records)
         if self._waiting:
             self._be_due()
+
+    def _next(self) -> list[tuple[int, int, int, Any]]:
+        batch: list[tuple[int, int, int, Any]] = []
+        chars = 0
+        while self._waiting and len(batch) < BATCH_SIZE and chars < BATCH_CHARS:
+            batch.append(self._waiting.popleft())
+            chars += len(batch[-1][-1].title) + len(batch[-1][-1].content)
+        return batch
 
     def _hand_over(self, batch: Sequence[tuple[int, int, int, Any]], records: dict[int, Any]) -> None:
         by_request: dict[int, list[bytes]] = {}
