@@ -7,8 +7,10 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import uvicorn
@@ -37,6 +39,8 @@ from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
 
 BACKLOG = 2048
+PREFIX = "news-classifier-"
+"""Of the temporary folder."""
 KEEP_ALIVE_S = 75
 """Longer than clients and load balancers keep idle connections, so that no request meets one that is being closed."""
 log = logging.getLogger(__name__)
@@ -147,25 +151,28 @@ class Server:
         self._log.start()
         await self._fleet.begin()
         tasks = [asyncio.create_task(without_end(self._keep))]
-        if self._source.fixed is None:
-            tasks.append(asyncio.create_task(without_end(self._follow)))
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
-            await self._fleet.close()
-            await asyncio.to_thread(self._log.close)
+        with contextlib.ExitStack() as stack:  # what was downloaded stays until no worker needs it
+            if self._source.fixed is None:
+                downloads = Path(stack.enter_context(TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)))
+                tasks.append(asyncio.create_task(without_end(partial(self._follow, downloads))))
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
+                await self._fleet.close()
+                await asyncio.to_thread(self._log.close)
 
-    async def _follow(self) -> None:
+    async def _follow(self, downloads: Path) -> None:
         """Take note of what the registry says."""
+        source = self._source
         try:
-            async with watching(self._source.name, self._source.aliases, self._settings.watch) as found:
+            async with watching(source.name, source.aliases, self._settings.watch, downloads) as found:
                 async for news in found:
-                    self._metrics.registry_unreadable.set(isinstance(news, Unreadable))
+                    self._metrics.registry_unreadable.set(isinstance(news, Unreadable) or news.unknown is not None)
                     self._take_note(news)
         finally:
             self._metrics.registry_unreadable.set(1)
@@ -176,6 +183,9 @@ class Server:
             return
         if news.champion is None:
             log.error("%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0])
+        if news.unknown:
+            log.error("The challenger cannot be read; whoever is it goes on. %s", news.unknown)
+            news = news._replace(challenger=self._wanted.challenger)
         self._wanted = news
         self._changed.set()
 
@@ -196,7 +206,7 @@ class Server:
             self._changed.set()  # it gets no articles from now on; its end need not be waited for
             return None
         if self._wanted.challenger is None:
-            return f"{self._source.name} has no challenger."
+            return self._wanted.unknown or f"{self._source.name} has no challenger."
         return (await self._show()).get("challenger")
 
     def _refresh(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from agent.champion import CHAMPION
 from serving.predictions.store import read_predictions
 from tests.llm_server import Behaviour
-from tests.serving.app.conftest import BROKEN, CHALLENGER, LLM, LOCAL, OTHER_LOCAL, App, post_ready, wait_until
+from tests.serving.app.conftest import BROKEN, CHALLENGER, GONE, LLM, LOCAL, OTHER_LOCAL, App, post_ready, wait_until
 from tests.serving.running import post
 
 
@@ -83,6 +83,15 @@ def test_the_alert_ends_when_nobody_wants_the_challenger_that_failed(calm: App) 
     assert calm.metric(failing) == 1
     calm.point(CHALLENGER, None)
     wait_until(lambda: calm.metric(failing) == 0)
+
+
+def test_a_challenger_whose_files_are_gone_keeps_no_champion_out(calm: App) -> None:
+    calm.point(CHALLENGER, GONE)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 1)
+    calm.point(CHAMPION, OTHER_LOCAL)
+    wait_until(lambda: calm.version() == OTHER_LOCAL)
+    calm.point(CHALLENGER, None)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 0)
 
 
 def test_a_challenger_that_is_promoted_is_the_champion_in_every_way(calm: App) -> None:
