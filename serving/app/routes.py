@@ -1,5 +1,6 @@
 """The routes: what is asked and answered in each of the forms that callers use."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ class Routes:
         plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
             return StreamingResponse(self._lines(plan), headers=named(plan.versions), media_type=NDJSON)
-        records, versions = await self._answer(plan)
+        records, versions = await self._answer(plan, request)
         if not batch.single:
             return labelled({"classifications": records}, versions)
         if records[0]["error"]:
@@ -157,7 +158,7 @@ class Routes:
         if body.get("stream") is True:
             events = self._events(plan, extra, single=batch.single)
             return StreamingResponse(events, headers=named(plan.versions), media_type=EVENTS)
-        records, versions = await self._answer(plan)
+        records, versions = await self._answer(plan, request)
         return labelled({**response(records, single=batch.single), **extra}, versions)
 
     @contextmanager
@@ -177,11 +178,20 @@ class Routes:
         except NobodyThere as err:
             raise busy("No version is ready to answer yet. Ask again in a moment.") from err
 
-    async def _answer(self, plan: Plan) -> Answered:
+    async def _answer(self, plan: Plan, request: Request) -> Answered:
+        """All answers, unless the caller leaves: then the rest is called off, and costs neither a place nor money."""
+        answers = asyncio.ensure_future(self._answering.answer(plan))
+        leaving = asyncio.ensure_future(left(request))
         try:
-            return await self._answering.answer(plan)
+            await asyncio.wait((answers, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not answers.done():
+                raise Problem(HTTPStatus.BAD_REQUEST, "The caller left.")
+            return answers.result()
         except NobodyThere as err:
             raise busy("No worker could answer. Ask again in a moment.") from err
+        finally:
+            answers.cancel()
+            leaving.cancel()
 
     async def _lines(self, plan: Plan) -> AsyncIterator[bytes]:
         try:
@@ -305,6 +315,12 @@ def content_type(request: Request) -> str:
 def accepts(request: Request, media_type: str) -> bool:
     """Whether a media type is asked for by its name."""
     return media_type in request.headers.get("accept", "").lower()
+
+
+async def left(request: Request) -> None:
+    """Wait until the caller is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def request_id(request: Request) -> str:
