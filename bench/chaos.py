@@ -7,8 +7,8 @@ challenger move between a local version and two that ask an LLM, workers are kil
 (bench/moody_service.py) answers 500, hangs or is away. The challenger has a share of the articles and is the shadow of
 the rest. One request in twenty is malformed. Every version answers by a rule that is known beforehand, so that each
 answer is judged: it must be what the version says that X-Model-Version and the record name. A refusal is clean if it
-is a 503 with Retry-After or a 504; without a cause it is where the service was well in the last seconds, and no worker was
-killed, whichever of the two it speaks of.
+is a 503 with Retry-After or a 504; without a cause it is where no worker was killed in the last seconds, or, if it
+speaks of the provider, where its service was well.
 
 The log is read while the server runs, without what was answered in the last flush_s and one second more, and again
 when it has ended. It ends by SIGTERM while slow requests are in flight. Exit code 1 where a limit is not kept.

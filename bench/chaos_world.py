@@ -54,6 +54,10 @@ class World:
         self.disturbances: list[Disturbance] = []
         self.swaps: Counter[str] = Counter()
 
+    def explains(self, moment: float, reason: str) -> bool:
+        """Whether a refusal may come from anything that went wrong."""
+        return any(each.explains(moment, reason) for each in self.disturbances)
+
     async def run(self, session: aiohttp.ClientSession, until: float) -> None:
         """Let one thing after the other go wrong until a moment of the loop's clock."""
         outages = asyncio.create_task(self._fail_services(until))
