@@ -12,16 +12,19 @@ PORT ?= 5001
 APP_PORT ?= 8000
 UI_PORT ?= 5000
 DOCKER_PORT ?= 8000
+COMPOSE ?= docker compose -f serving/docker/compose.yaml
+MLFLOW_PORT ?= 5000
 LAB ?=
 TO ?=
 DRY ?=
+CASES ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
-	docker-mlflow bundle-check \
+	docker-mlflow stack stack-app stack-down bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
-	bench-registry bench-statistics litellm lock clean
+	bench-predictions bench-registry bench-serve bench-statistics litellm schemathesis lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -95,6 +98,17 @@ docker-check: $(STAMP) ## Test the image with the Docker engine; takes packages 
 docker-mlflow: $(STAMP) ## The champion in MLflow's own image, asked once; takes minutes and 1.2 GB
 	$(BIN)/python tests/mlflow_image.py
 
+stack: $(STAMP) ## MLflow on PostgreSQL and an S3 store, in containers on this machine (MLFLOW_PORT=5000)
+	$(BIN)/python -m serving.docker.stack
+	MLFLOW_PORT=$(MLFLOW_PORT) $(COMPOSE) up --build --detach
+
+stack-app: $(STAMP) ## The champion of that MLflow in its own container, and Prometheus
+	MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT) $(BIN)/news-classifier serve docker --build --tag news-classifier:champion
+	$(COMPOSE) --profile app up --detach
+
+stack-down: ## Stop all of it; what the stores hold stays
+	$(COMPOSE) --profile app down
+
 bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own
 	$(BIN)/uv run --no-project --isolated --python $(BIN)/python --with 'databricks-bundles>=1.22,<2' --with pyyaml python tests/bundle_check.py
 
@@ -144,8 +158,15 @@ bench-evaluation: $(STAMP) ## Measure an evaluation's time and memory, kill it, 
 bench-providers: $(STAMP) ## Measure the LLM track beside the official SDK, on a service of its own
 	$(BIN)/python bench/providers.py
 
+bench-predictions: $(STAMP) ## Measure what the prediction log costs, and what a kill loses
+	$(BIN)/python bench/prediction_log.py
+
 bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
 	$(BIN)/python bench/registry.py
+
+bench-serve: $(STAMP) ## Measure the server beside a bare proxy and the model in-process; ten minutes of chaos
+	@test -d models/local-sklearn || $(BIN)/news-classifier train
+	$(BIN)/python bench/serving.py
 
 bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
 	$(BIN)/python bench/error_rates.py
@@ -153,10 +174,14 @@ bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how o
 litellm: $(STAMP) ## Prove both LLM wires against LiteLLM's proxy, in an environment of its own
 	$(BIN)/python tests/litellm_proof.py
 
+schemathesis: $(STAMP) ## Try the server by its own description, with schemathesis in an environment of its own (CASES=100)
+	$(BIN)/python tests/schemathesis_proof.py $(CASES)
+
 lock: $(STAMP) ## Pin the requirements again from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -c requirements.txt -o serving/docker/requirements.txt serving/docker/requirements.in
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o serving/docker/mlflow/requirements.txt serving/docker/mlflow/requirements.in
 
 clean: ## Remove the environment, caches and build files; keeps mlflow.db, mlruns and models
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -140,6 +140,7 @@ class Caller(asyncio.Protocol):
 async def run(url: str, bodies: list[bytes], requests: int, in_flight: int, holds: bytes) -> Outcome:
     """Ask so many requests, so many of them at a time."""
     target = urlsplit(url)
+    host, port = target.hostname or "", target.port or 80
     head = f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
     whole = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
     asked = islice(cycle(whole), requests)
@@ -148,11 +149,7 @@ async def run(url: str, bodies: list[bytes], requests: int, in_flight: int, hold
     started, cpu_started = time.perf_counter(), time.process_time()
     loop = asyncio.get_running_loop()
     callers = [
-        (
-            await loop.create_connection(
-                lambda: Caller(asked, holds, latencies_s, problems), target.hostname, target.port
-            )
-        )[1]
+        (await loop.create_connection(lambda: Caller(asked, holds, latencies_s, problems), host, port))[1]
         for _ in range(in_flight)
     ]
     await asyncio.gather(*(caller.ended for caller in callers))

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,16 +12,12 @@ from providers import ROOT, Json, environment_for, questions
 
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
-from agent.labels import LabelSet
 from agent.records import Article
-from agent.settings import read_settings
 from eval.candidates import named_candidate
-from eval.labeled_set import load_labeled_set
 from eval.store import open_store
 from tests.serving.running import add_version, point
-from training.config import TrainingConfig
-from training.train import train
 
+MODEL = ROOT / "models/local-sklearn"
 CHAMPION_URI = f"models:/{MODEL_NAME}@{CHAMPION}"
 NO_SERVICE = "127.0.0.1:9"
 ARTICLES = 400
@@ -37,12 +34,9 @@ def llm_agent() -> AgentConfig:
 
 
 def local_agent(model: Path) -> AgentConfig:
-    """The local candidate, with the trained model of a folder; without one it is trained as `news-classifier train`."""
+    """The local candidate, with the trained model of a folder. Exits where there is none."""
     if not model.is_dir():
-        labels = read_settings(ROOT / "config/labels.yaml", LabelSet)
-        articles = load_labeled_set(ROOT / "data/training_news.jsonl", labels)
-        model = Path("model").resolve()
-        train([articles], model, read_settings(ROOT / "config/training.yaml", TrainingConfig), labels)
+        sys.exit(f"There is no model in {model}. Run news-classifier train, or give --model.")
     return named_candidate("sklearn", None).model_copy(update={"artifact": model})
 
 
@@ -67,7 +61,7 @@ def new_store(folder: Path, address: str = NO_SERVICE) -> dict[str, str]:
 
 def add_champion(agent: AgentConfig) -> str:
     """Register a version and make it the champion. Returns its number."""
-    number = add_version(agent)
+    number: str = add_version(agent)
     point(CHAMPION, number)
     return number
 
@@ -80,7 +74,7 @@ def articles() -> list[Json]:
 
 
 def write_bodies(folder: Path) -> dict[str, Path]:
-    """Files with one body a line, by what they are: of the server's requests, of the agent's, and of the LLM service's."""
+    """Files with one body a line: requests to the server, to the agent, and to the LLM's service."""
     single, batch = articles(), articles()[:BATCH]
     kinds: dict[str, Iterable[Json]] = {
         "plain": single,

@@ -103,6 +103,8 @@ def prepare_process() -> None:
     load_dotenv(ENV_FILE)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # a tracking server that is down for long is down
     os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")  # or MLflow looks prices up in the network
+    for way in ("UPLOAD", "DOWNLOAD"):  # or MLflow goes to the server's own store, which it may not reach, and hangs
+        os.environ.setdefault(f"MLFLOW_ENABLE_PROXY_MULTIPART_{way}", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # for when it is imported later than this
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it may hold a password, and breaks --json
     gc.set_threshold(ALLOCATIONS_BETWEEN_COLLECTIONS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from agent.errors import NewsClassifierError
@@ -35,6 +35,8 @@ class Group(NamedTuple):
     pool: Pool
     role: LoggedRole
     entries: Sequence[Entry]
+    instead: Pool | None = None
+    """Who answers what the version cannot because it is gone."""
 
 
 class Plan(NamedTuple):
@@ -51,17 +53,17 @@ class Plan(NamedTuple):
 
     @property
     def versions(self) -> str:
-        """Who is asked, with commas between."""
-        return ",".join(group.pool.version.number for group in self.groups)
+        """Who may answer, with commas between."""
+        pools = [pool for group in self.groups for pool in (group.pool, group.instead) if pool]
+        return listed({pool.version.number for pool in pools})
 
 
-class Answers(NamedTuple):
-    """What became of a request."""
+class Answered(NamedTuple):
+    """All answers of a request."""
 
-    records: Sequence[Record]
-    """One for each article, in order."""
+    records: list[Record]
     versions: str
-    """Who answered, with commas between: the champion alone where the challenger that was asked was gone."""
+    """Who answered, with commas between."""
 
 
 class Answering:
@@ -109,7 +111,7 @@ class Answering:
             raise NobodyThere("No version is ready to answer yet.")
         refused: list[tuple[int, Record]] = []
         entries: list[Entry] = []
-        for index, article in enumerate(articles):
+        for index, article in enumerate(map(checked, articles)):
             if isinstance(article, InvalidArticle):
                 refused.append((index, refusal(article, champion)))
             else:
@@ -121,20 +123,20 @@ class Answering:
         ours: list[Entry] = []
         for entry in entries:
             (theirs if self._traffic.is_challengers(entry[1]) else ours).append(entry)
-        groups = [Group(champion, "champion", ours), Group(challenger, "challenger", theirs)]
+        groups = [Group(champion, "champion", ours), Group(challenger, "challenger", theirs, champion)]
         shadowed = [entry for entry in ours if self._traffic.is_shadowed(entry[1])]
         shadow = Group(challenger, "shadow", shadowed) if shadowed else None
         return Plan(request_id, len(articles), refused, [group for group in groups if group.entries], shadow)
 
-    async def answer(self, plan: Plan) -> Answers:
-        """All answers at once.
+    async def answer(self, plan: Plan) -> Answered:
+        """All answers, in the order of the articles.
 
         Raises:
             NobodyThere: the version that should answer has no worker, or lost it meanwhile.
         """
         found: dict[int, Record] = {}
         versions = await self._answer(plan, found.__setitem__)
-        return Answers([found[index] for index in range(plan.articles)], ",".join(dict.fromkeys(versions)))
+        return Answered([found[index] for index in range(plan.articles)], listed(versions))
 
     async def stream(self, plan: Plan) -> AsyncIterator[Record]:
         """The same one by one, each as soon as it and all before it are there. Raises as `answer` does."""
@@ -157,8 +159,8 @@ class Answering:
         """Wait for what the shadow is still asked."""
         await asyncio.gather(*self._shadows, return_exceptions=True)
 
-    async def _answer(self, plan: Plan, hand_over: HandOver) -> Sequence[str]:
-        """Hand over every answer as it comes, then have the shadow asked. Returns which versions answered."""
+    async def _answer(self, plan: Plan, hand_over: HandOver) -> set[str]:
+        """Hand over every answer as it comes, then have the shadow asked. Returns the versions that answered."""
         for index, record in plan.refused:
             hand_over(index, record)
         if len(plan.groups) == 1:
@@ -166,24 +168,23 @@ class Answering:
         else:
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [
+                    parts = [
                         group.create_task(self._ask_or_fall_back(part, plan.request_id, hand_over))
                         for part in plan.groups
                     ]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from errors
-            versions = [version for task in tasks for version in task.result()]
+            versions = {version for part in parts for version in part.result()}
         if plan.shadow:
             self._ask_shadow(plan.shadow, plan.request_id)
         return versions
 
-    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> list[str]:
+    async def _ask_or_fall_back(self, group: Group, request_id: str, hand_over: HandOver) -> set[str]:
         """Ask a version; what a challenger cannot answer because it is gone is the champion's. Returns who answered."""
-        champion = self._fleet.pool("champion")
-        asked = group.pool.version.number
-        if group.role == "champion" or champion is None:
+        version = group.pool.version.number
+        if group.instead is None:
             await self._ask(group, request_id, hand_over)
-            return [asked]
+            return {version}
         answered: set[int] = set()
 
         def keep(index: int, record: Record) -> None:
@@ -195,10 +196,11 @@ class Answering:
         except NobodyThere:
             left = [entry for entry in group.entries if entry[0] not in answered]
             for _ in left:
-                self._traffic.record(asked, Seen(is_error=True, latency_ms=0.0, cost_usd=0.0), is_challenger=True)
-            await self._ask(Group(champion, "champion", left), request_id, hand_over)
-            return [*([asked] if answered else []), champion.version.number]
-        return [asked]
+                seen = Seen(is_error=True, latency_ms=0.0, cost_usd=0.0)
+                self._traffic.record(version, seen, is_challenger=True)
+            await self._ask(Group(group.instead, "champion", left), request_id, hand_over)
+            return {group.instead.version.number, *([version] if answered else [])}
+        return {version}
 
     async def _ask(self, group: Group, request_id: str, hand_over: HandOver) -> None:
         """Ask one version, put every answer on record, and hand it over."""
@@ -267,6 +269,17 @@ class Answering:
         task = asyncio.get_running_loop().create_task(ask())
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
+
+
+def listed(versions: Iterable[str]) -> str:
+    """Versions with commas between."""
+    return ",".join(sorted(versions))
+
+
+def checked(article: Article | InvalidArticle) -> Article | InvalidArticle:
+    """An article that can be classified, or why there is none; nobody need be there to say so."""
+    problem = None if isinstance(article, InvalidArticle) else article.problem()
+    return InvalidArticle(article.id, problem) if problem else article
 
 
 def refusal(article: InvalidArticle, pool: Pool) -> Record:

@@ -47,7 +47,7 @@ HEADERS: Mapping[str, Node] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"},
     },
     "X-Model-Version": {
-        "description": "Who answered: a version, or several with commas between.",
+        "description": "Who answered: a version, or several with commas between; of a stream, who may.",
         "required": True,
         "schema": {"type": "string"},
     },
@@ -73,6 +73,13 @@ REQUEST_ID: Node = {
     "required": False,
     "description": "Returned with the answer and kept beside the predictions; one is made where it is none.",
     "schema": {"type": "string"},
+}
+
+EVENT: Node = {
+    "type": "object",
+    "description": "One of the server-sent events; the last one's data is [DONE].",
+    "properties": {"data": {"type": "string", "description": "JSON of an event as OpenAI's responses have them."}},
+    "required": ["data"],
 }
 
 
@@ -125,13 +132,12 @@ def asked(settings: ServingSettings) -> Node:
     }
     for path in (*INVOCATIONS, *RESPONSES):
         kind = "OpenAI" if path in RESPONSES else "Agent"
-        events = {"type": "string", "description": "Server-sent events; the last one is [DONE]."}
         paths[path] = post(
             path.replace("{name}", "any").strip("/").replace("/", "_").replace("-", "_"),
             "As OpenAI's Responses API" if kind == "OpenAI" else "As MLflow's scoring server",
             f"An article that is none has an `error` in its answer. {size}",
             {JSON: content(ref(f"{kind}Request"), REQUESTS[kind])},
-            {JSON: content(ref(f"{kind}Response"), ANSWERS[kind]), EVENTS: content(events)},
+            {JSON: content(ref(f"{kind}Response"), ANSWERS[kind]), EVENTS: content(EVENT)},
             settings,
         )
         if "{name}" in path:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from agent.errors import DataError
 from agent.replies import StreamedReply, response
 from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
-from serving.app.answering import Answering, Answers, NobodyThere, Plan
+from serving.app.answering import Answered, Answering, NobodyThere, Plan
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy
@@ -82,7 +82,7 @@ class Routes:
                 batch = plain_batch(read_object(await request.body()), self._max_articles)
         plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
-            return StreamingResponse(self._lines(plan), headers=header_of(plan.versions), media_type=NDJSON)
+            return StreamingResponse(self._lines(plan), headers=named(plan.versions), media_type=NDJSON)
         records, versions = await self._answer(plan, request)
         if not batch.single:
             return labelled({"classifications": records}, versions)
@@ -157,7 +157,7 @@ class Routes:
         plan = self._plan(batch, request)
         if body.get("stream") is True:
             events = self._events(plan, extra, single=batch.single)
-            return StreamingResponse(events, headers=header_of(plan.versions), media_type=EVENTS)
+            return StreamingResponse(events, headers=named(plan.versions), media_type=EVENTS)
         records, versions = await self._answer(plan, request)
         return labelled({**response(records, single=batch.single), **extra}, versions)
 
@@ -178,7 +178,7 @@ class Routes:
         except NobodyThere as err:
             raise busy("No version is ready to answer yet. Ask again in a moment.") from err
 
-    async def _answer(self, plan: Plan, request: Request) -> Answers:
+    async def _answer(self, plan: Plan, request: Request) -> Answered:
         """All answers, unless the caller leaves: then the rest is called off, and costs neither a place nor money."""
         answers = asyncio.ensure_future(self._answering.answer(plan))
         leaving = asyncio.ensure_future(left(request))
@@ -294,10 +294,10 @@ def problem_with(record: Record) -> Problem:
 
 def labelled(content: Body, versions: str) -> Response:
     """An answer with labels in it, and who gave them."""
-    return Response(to_json(content), headers=header_of(versions), media_type=JSON)
+    return Response(to_json(content), headers=named(versions), media_type=JSON)
 
 
-def header_of(versions: str) -> Mapping[str, str]:
+def named(versions: str) -> Mapping[str, str]:
     """The header that says who answers."""
     return {"x-model-version": versions}
 

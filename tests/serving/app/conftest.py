@@ -119,6 +119,26 @@ def app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig) -> 
             yield found
 
 
+class PlainApp(NamedTuple):
+    """The server with a local model alone."""
+
+    url: str
+    folder: Path
+    """Its working directory, with its log in `serve.log`."""
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def plain_app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig) -> Iterator[PlainApp]:
+    """Shared by whoever changes nothing in it; gives callers little time."""
+    folder = tmp_path_factory.mktemp("plain").resolve()
+    environment = dict(make_champion(folder, agent_config))
+    limits = {"body_mb": 4, "body_timeout_s": 3}
+    (folder / "serving.yaml").write_text(yaml.safe_dump({"limits": limits}))
+    with serving(folder, environment, "app", "--settings", "serving.yaml", ready="/ready") as url:
+        yield PlainApp(url, folder, environment)
+
+
 @pytest.fixture
 def calm(app: App) -> Iterator[App]:
     """The server with the first version as its champion, no challenger and no shares, before and after a test."""

@@ -9,10 +9,13 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 import pytest
+from click.testing import CliRunner
 
 from agent.champion import CHAMPION
+from serving.cli import main
 from serving.predictions.store import read_predictions
 from tests.llm_server import Behaviour
 from tests.serving.app.conftest import (
@@ -150,10 +153,12 @@ def test_a_killed_worker_costs_503s_at_most_and_is_replaced(calm: App) -> None:
         time.sleep(0.2)
         for pid in calm.workers():
             os.kill(pid, signal.SIGKILL)
+        while_nobody_is_there = post(f"{calm.url}/classify", b'{"title": " "}')[0]
         wait_until(lambda: calm.metric("news_worker_restarts_total") > restarts and post_ready(calm.url) == 200)
         time.sleep(0.2)
     assert set(callers.statuses) <= {200, 503}
     assert callers.statuses[503] > 0
+    assert while_nobody_is_there == HTTPStatus.UNPROCESSABLE_ENTITY
     assert calm.ask()[0] == 200
 
 
@@ -181,6 +186,20 @@ def test_shares_without_a_challenger_are_refused_and_change_nothing(calm: App) -
     assert json.loads(calm.traffic("--json").stdout)["challenger_percent"] == 0
 
 
+def test_what_a_killed_challenger_leaves_is_the_champions_and_says_so(calm: App) -> None:
+    champions = calm.workers()
+    calm.point(CHALLENGER, LLM)
+    wait_until(lambda: calm.traffic("--challenger", "100").returncode == 0)
+    calm.llm.behaviour = Behaviour(latency_s=5)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(calm.ask)
+        wait_until(lambda: calm.llm.in_flight == 1)
+        for pid in set(calm.workers()) - set(champions):
+            os.kill(pid, signal.SIGKILL)
+        status, version, record = asked.result()
+    assert (status, version, record["provider"]) == (200, LOCAL, "sklearn")
+
+
 def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:
     calm.point(CHALLENGER, LLM)
     wait_until(lambda: calm.traffic("--shadow", "100").returncode == 0)
@@ -192,6 +211,9 @@ def test_the_shadow_is_logged_and_never_returned(calm: App) -> None:
     wait_until(lambda: len([row for row in read_predictions(state) if row.time >= since]) == 20)
     rows = [row for row in read_predictions(state) if row.time >= since]
     assert Counter((row.role, row.version) for row in rows) == {("champion", LOCAL): 10, ("shadow", LLM): 10}
+    queue = ["serve", "queue", "--state", str(state), "--json"]
+    found = json.loads(CliRunner().invoke(main, queue, catch_exceptions=False).stdout)
+    assert len(found["queue"]) == 10  # the service calls everything politics
     by_request = {row.request_id: row.article_hash for row in rows}
     assert all(by_request[row.request_id] == row.article_hash for row in rows)
 

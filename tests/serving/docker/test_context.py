@@ -10,13 +10,16 @@ from pathlib import Path
 import grimp
 import pytest
 
-from agent.errors import DeploymentError
+from agent.errors import ConfigError, DeploymentError
 from serving.app.settings import SETTINGS_FILE, load_settings
 from serving.app.versions import version_in
+from serving.docker.code import SOURCES, code_files
 from serving.docker.container import USER
-from serving.docker.context import FOLDER, SOURCES, check_requirements, code_files, differences, pins, write_context
+from serving.docker.context import FOLDER, check_requirements, differences, pins, write_context
 from serving.docker.healthcheck import PORT
+from tests.conftest import ROOT
 
+CODE = {".py", ".pyc"}
 REGISTERED = {"name": "news_classifier", "version": "1"}
 
 
@@ -41,7 +44,8 @@ def packed(model: Path, settings: Path) -> tarfile.TarFile:
 
 def test_the_server_imports_nothing_of_ours_that_is_not_in_the_image(graph: grimp.ImportGraph) -> None:
     modules = shipped(graph)
-    assert {"serving.app", "agent.model", "serving.docker.healthcheck"} <= modules
+    assert {"serving.app.worker", "agent.model", "agent.providers.openai", "serving.docker.healthcheck"} <= modules
+    assert not modules & {"serving.app.watcher", "serving.predictions.parquet_sink", "serving.app.control_commands"}
     packages = {"agent", "eval", "registry", "serving", "training"}
     for module in modules:
         ours = {one for one in graph.find_modules_directly_imported_by(module) if one.partition(".")[0] in packages}
@@ -57,6 +61,19 @@ def test_everything_else_that_it_imports_is_among_the_pinned_requirements(graph:
                 continue
             names = {name.lower().replace("_", "-") for name in distributions[imported.partition(".")[0]]}
             assert names & installed.keys(), f"{module} imports {imported}"
+
+
+def test_what_modules_read_besides_is_in_the_image() -> None:
+    shipped_files = {*code_files()}
+    folders = {path.parent for path in shipped_files if path.name == "__init__.py"} - {FOLDER, SOURCES / "serving"}
+    beside = {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix not in CODE}
+    assert beside <= shipped_files
+    assert SOURCES / "serving" / "app" / "templates" / "docs.html" in shipped_files
+
+
+def test_the_image_has_the_versions_that_everything_is_tested_with() -> None:
+    tested, installed = pins(ROOT / "requirements.txt"), pins(FOLDER / "requirements.txt")
+    assert {name: versions for name, versions in installed.items() if not versions <= tested[name]} == {}
 
 
 def test_the_health_check_imports_the_standard_library_alone() -> None:
@@ -86,6 +103,14 @@ def test_a_context_holds_the_version_the_code_and_settings_without_keys(champion
     assert version_in(tmp_path / "context" / "model").number == "1"
     found = load_settings(tmp_path / "context" / "app" / "config" / "serving.yaml")
     assert (found.docs, found.api_keys) == (False, ())
+
+
+@pytest.mark.parametrize("sink", ["parquet", "mlflow"])
+def test_settings_that_need_what_the_image_lacks_are_refused(champion: Path, tmp_path: Path, sink: str) -> None:
+    settings = tmp_path / "serving.yaml"
+    settings.write_text(f"predictions: {{sink: {sink}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"the image has no package for predictions.sink '{sink}'. Choose one of"):
+        packed(champion, settings)
 
 
 def test_the_same_version_makes_the_same_bytes(champion: Path) -> None:
