@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from agent.records import Article, Classification
+from serving.app.answerers import BATCH_CHARS, BATCH_SIZE, Local
 from serving.app.frames import Frames
-from serving.app.worker import BATCH_CHARS, BATCH_SIZE, Local, serve
+from serving.app.worker import serve
 
 
 class Agent:
