@@ -12,6 +12,8 @@ from typing import Any
 
 BATCH_SIZE = 256
 """Articles that a local model takes at once, so that a long request does not keep short ones waiting."""
+BATCH_CHARS = 2_000_000
+"""Characters in them, beyond which no article is added: a model takes seconds for so much."""
 Send = Callable[[bytes], None]
 AskOne = Callable[[Any], Coroutine[Any, Any, Any]]
 """Answers one article."""
@@ -56,7 +58,7 @@ class Local:
 
     def _answer(self) -> None:
         self._is_due = False
-        batch = [self._waiting.popleft() for _ in range(min(BATCH_SIZE, len(self._waiting)))]
+        batch = self._next()
         try:
             records = dict(self._agent.classify([article for *_, article in batch]))
         except Exception as err:
@@ -67,6 +69,14 @@ class Local:
             self._hand_over(batch, records)
         if self._waiting:
             self._be_due()
+
+    def _next(self) -> list[tuple[int, int, int, Any]]:
+        batch: list[tuple[int, int, int, Any]] = []
+        chars = 0
+        while self._waiting and len(batch) < BATCH_SIZE and chars < BATCH_CHARS:
+            batch.append(self._waiting.popleft())
+            chars += len(batch[-1][-1].title) + len(batch[-1][-1].content)
+        return batch
 
     def _hand_over(self, batch: Sequence[tuple[int, int, int, Any]], records: dict[int, Any]) -> None:
         by_request: dict[int, list[bytes]] = {}

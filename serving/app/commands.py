@@ -37,5 +37,5 @@ def app(
     check_place(place, chosen, without_keys=no_keys)
     server = Server(Source.parse(model), place, chosen, SmokeSet.from_file(smoke))
     set_up_logs()
-    click.echo(f"{model} on http://{host}:{port}, described at /docs; it answers when /ready says so.", err=True)
+    click.echo(f"{model} on {place.url}, described at /docs; it answers when /ready says so.", err=True)
     server.run()

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.errors import ConfigError
 from serving.app.problems import Problem
 from serving.app.settings import Traffic
 from serving.app.traffic import Shares, TrafficControl
@@ -42,11 +43,14 @@ class Control:
         return Route(CONTROL_PATH, self.answer, methods=["GET", "PUT"])
 
     def announce(self, folder: Path, url: str) -> None:
-        """Write where the server is and its token into the state folder, for its owner alone."""
+        """Write where the server is and its token into the state folder, for its owner alone. Raises ConfigError."""
         path = folder / CONTROL_FILE
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"url": url, "token": self._token}, file)
+        try:
+            path.unlink(missing_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                json.dump({"url": url, "token": self._token}, file)
+        except OSError as err:
+            raise ConfigError(f"{path} cannot be written: {err.strerror}. Give another --state.") from err
 
     async def answer(self, request: Request) -> Response:
         """Show the shares, or change them."""

@@ -78,10 +78,17 @@ def ask(state: Path, change: dict[str, int] | None) -> dict[str, Any]:
             shares: dict[str, Any] = json.load(answer)
             return shares
     except HTTPError as err:
-        problem = json.loads(err.read() or b"{}").get("detail", err.reason)
-        raise ServiceError(f"The server at {control['url']} refused: {problem}") from err
+        raise ServiceError(f"The server at {control['url']} refused: {detail(err)}") from err
     except (URLError, TimeoutError, ValueError) as err:
         raise ServiceError(f"The server at {control['url']} does not answer: {err}. Is it running?") from err
+
+
+def detail(refused: HTTPError) -> str:
+    """What the server says; only the status where that is another server by now."""
+    try:
+        return str(json.load(refused)["detail"])
+    except (ValueError, LookupError, TypeError):
+        return f"{refused}. Is it another server by now?"
 
 
 @click.command("key")

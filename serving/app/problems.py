@@ -55,3 +55,13 @@ class Problem(Exception):
 def busy(detail: str, retry_after_s: int = 1) -> Problem:
     """A 503 that says when to come back."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Retry_After=str(retry_after_s))
+
+
+def unsupported(allowed: str) -> Problem:
+    """A 415."""
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send the body as {allowed} (header Content-Type).")
+
+
+def wrong_shape(detail: str) -> Problem:
+    """A 422."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

@@ -1,26 +1,23 @@
 """The routes: what is asked and answered in each of the forms that callers use."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version as installed_version
-from io import BytesIO
-from itertools import islice
-from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from agent.errors import DataError
 from agent.replies import StreamedReply, response
-from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_request
+from agent.requests import ArticleBatch
 from serving.app.answering import Answered, Answering, NobodyThere, Plan
+from serving.app.bodies import Body, agent_batch, batch_of_lines, plain_batch, read_object
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
-from serving.app.problems import Problem, busy
+from serving.app.problems import Problem, busy, unsupported, wrong_shape
 from serving.app.process import Record
 
 JSON = "application/json"
@@ -31,8 +28,6 @@ INVOCATIONS = ("/invocations", "/endpoints/{name}/invocations", "/serving-endpoi
 """The last two are what clients of `mlflow.deployments` ask, by an address and as if it was Databricks."""
 RESPONSES = ("/responses", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
-SINGLE_FIELDS = {"title", "content"}
-Body = Mapping[str, Any]
 
 
 class Routes:
@@ -73,16 +68,15 @@ class Routes:
         kind = content_type(request)
         if kind not in (JSON, NDJSON):
             raise unsupported(f"{JSON} or {NDJSON}")
-        with self._no_more():
-            if kind == NDJSON:
-                lines = read_lines(await request.body(), self._max_articles)
-                batch = ArticleBatch(read_articles(lines, self._max_articles), single=False)
-            else:
-                batch = plain_batch(read_object(await request.body()), self._max_articles)
+        body = await request.body()
+        if kind == NDJSON:
+            batch = batch_of_lines(body, self._max_articles)
+        else:
+            batch = plain_batch(read_object(body), self._max_articles)
         plan = self._plan(batch, request)
         if kind == NDJSON or accepts(request, NDJSON):
             return StreamingResponse(self._lines(plan), headers=named(plan.versions), media_type=NDJSON)
-        records, versions = await self._answer(plan)
+        records, versions = await self._answer(plan, request)
         if not batch.single:
             return labelled({"classifications": records}, versions)
         if records[0]["error"]:
@@ -151,25 +145,13 @@ class Routes:
 
     async def _respond(self, request: Request, body: Body, extra: Body) -> Response:
         """Answer a request of the ResponsesAgent, at once or as events."""
-        with self._no_more():
-            batch = agent_batch(body, self._max_articles)
+        batch = agent_batch(body, self._max_articles)
         plan = self._plan(batch, request)
         if body.get("stream") is True:
             events = self._events(plan, extra, single=batch.single)
             return StreamingResponse(events, headers=named(plan.versions), media_type=EVENTS)
-        records, versions = await self._answer(plan)
+        records, versions = await self._answer(plan, request)
         return labelled({**response(records, single=batch.single), **extra}, versions)
-
-    @contextmanager
-    def _no_more(self) -> Iterator[None]:
-        """Refuse more articles than a request may have."""
-        try:
-            yield
-        except TooManyArticles as err:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"A request may have {self._max_articles} articles. Send them in several requests.",
-            ) from err
 
     def _plan(self, batch: ArticleBatch, request: Request) -> Plan:
         try:
@@ -177,11 +159,20 @@ class Routes:
         except NobodyThere as err:
             raise busy("No version is ready to answer yet. Ask again in a moment.") from err
 
-    async def _answer(self, plan: Plan) -> Answered:
+    async def _answer(self, plan: Plan, request: Request) -> Answered:
+        """All answers, unless the caller leaves: then the rest is called off, and costs neither a place nor money."""
+        answers = asyncio.ensure_future(self._answering.answer(plan))
+        leaving = asyncio.ensure_future(left(request))
         try:
-            return await self._answering.answer(plan)
+            await asyncio.wait((answers, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not answers.done():
+                raise Problem(HTTPStatus.BAD_REQUEST, "The caller left.")
+            return answers.result()
         except NobodyThere as err:
             raise busy("No worker could answer. Ask again in a moment.") from err
+        finally:
+            answers.cancel()
+            leaving.cancel()
 
     async def _lines(self, plan: Plan) -> AsyncIterator[bytes]:
         try:
@@ -205,58 +196,6 @@ class Routes:
             problem = busy("No worker could answer the rest.").fields(plan.request_id)
             yield event({"type": "error", "error": problem})
         yield DONE
-
-
-def plain_batch(body: Body, most: int) -> ArticleBatch:
-    """The articles of a plain request. Raises Problem, or TooManyArticles."""
-    if "articles" in body:
-        if not isinstance(body["articles"], list):
-            raise wrong_shape("'articles' must be a list of objects.")
-        return ArticleBatch(read_articles(body["articles"], most), single=False)
-    if not SINGLE_FIELDS & body.keys():
-        raise wrong_shape("Send 'title' and 'content' of one article, or 'articles', a list of them.")
-    return ArticleBatch(read_articles([body]), single=True)
-
-
-def agent_batch(body: Body, most: int) -> ArticleBatch:
-    """The articles of a request of the ResponsesAgent. Raises Problem, or TooManyArticles."""
-    messages, inputs = body.get("input"), body.get("custom_inputs")
-    if not isinstance(messages, str | list):
-        raise wrong_shape("'input' must be a list of messages, or a text.")
-    if isinstance(messages, list) and not all(isinstance(message, dict) for message in messages):
-        raise wrong_shape("'input' must be a list of messages, which are objects.")
-    if inputs is not None and not isinstance(inputs, dict):
-        raise wrong_shape("'custom_inputs' must be an object.")
-    if not isinstance(body.get("stream"), bool | None):
-        raise wrong_shape("'stream' must be true or false.")
-    try:
-        return read_request(messages, inputs, most)
-    except TooManyArticles:
-        raise
-    except DataError as err:
-        raise wrong_shape(
-            "There is no article: send custom_inputs with 'title' and 'content', or with 'articles', or a user message."
-        ) from err
-
-
-def read_object(body: bytes) -> Body:
-    """A body that is a JSON object. Raises Problem."""
-    try:
-        found = from_json(body, allow_inf_nan=False)
-    except ValueError as err:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8.") from err
-    if not isinstance(found, dict):
-        raise wrong_shape("The body must be a JSON object.")
-    return found
-
-
-def read_lines(body: bytes, most: int) -> list[object]:
-    """What a body has in its lines, of which one more than `most` are read. Raises Problem."""
-    lines = (line for line in BytesIO(body) if line.strip())
-    try:
-        return [from_json(line, allow_inf_nan=False) for line in islice(lines, most + 1)]
-    except ValueError as err:
-        raise Problem(HTTPStatus.BAD_REQUEST, "A line of the body is not JSON in UTF-8.") from err
 
 
 def openai_fields(body: Body, request: str) -> dict[str, object]:
@@ -307,16 +246,12 @@ def accepts(request: Request, media_type: str) -> bool:
     return media_type in request.headers.get("accept", "").lower()
 
 
+async def left(request: Request) -> None:
+    """Wait until the caller is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def request_id(request: Request) -> str:
     """The identifier of a request."""
     return str(request.state.request_id)
-
-
-def unsupported(allowed: str) -> Problem:
-    """A 415."""
-    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send the body as {allowed} (header Content-Type).")
-
-
-def wrong_shape(detail: str) -> Problem:
-    """A 422."""
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

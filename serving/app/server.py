@@ -7,8 +7,10 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import uvicorn
@@ -37,6 +39,8 @@ from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
 
 BACKLOG = 2048
+PREFIX = "news-classifier-"
+"""Of the temporary folder."""
 KEEP_ALIVE_S = 75
 """Longer than clients and load balancers keep idle connections, so that no request meets one that is being closed."""
 log = logging.getLogger(__name__)
@@ -49,6 +53,11 @@ class Place(NamedTuple):
     port: int
     workers: int
     state: Path
+
+    @property
+    def url(self) -> str:
+        """What it is asked at on this machine."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
 class Server:
@@ -67,7 +76,7 @@ class Server:
         self._settings = settings
         self._wanted = Wanted(source.fixed)
         self._changed = asyncio.Event()
-        place.state.mkdir(parents=True, exist_ok=True)
+        make_folder(place.state)
         self._metrics = Metrics()
         self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
         self._traffic = TrafficControl(settings.traffic, settings.halt, place.state)
@@ -86,9 +95,10 @@ class Server:
         """Serve until the process is told to stop.
 
         Raises:
-            ConfigError: the address cannot be listened on.
+            ConfigError: the address cannot be listened on, or the state folder not be written.
         """
         listening = self._listen()
+        self._control.announce(self._place.state, self._place.url)
         gc.collect()
         gc.freeze()  # what was imported stays; it need not be gone through again and again
         gc.set_threshold(20_000)
@@ -140,27 +150,29 @@ class Server:
         """Everything that runs beside answering."""
         self._log.start()
         await self._fleet.begin()
-        self._control.announce(self._place.state, f"http://{self._place.host}:{self._place.port}")
         tasks = [asyncio.create_task(without_end(self._keep))]
-        if self._source.fixed is None:
-            tasks.append(asyncio.create_task(without_end(self._follow)))
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
-            await self._fleet.close()
-            await asyncio.to_thread(self._log.close)
+        with contextlib.ExitStack() as stack:  # what was downloaded stays until no worker needs it
+            if self._source.fixed is None:
+                downloads = Path(stack.enter_context(TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)))
+                tasks.append(asyncio.create_task(without_end(partial(self._follow, downloads))))
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
+                await self._fleet.close()
+                await asyncio.to_thread(self._log.close)
 
-    async def _follow(self) -> None:
+    async def _follow(self, downloads: Path) -> None:
         """Take note of what the registry says."""
+        source = self._source
         try:
-            async with watching(self._source.name, self._source.aliases, self._settings.watch) as found:
+            async with watching(source.name, source.aliases, self._settings.watch, downloads) as found:
                 async for news in found:
-                    self._metrics.registry_unreadable.set(isinstance(news, Unreadable))
+                    self._metrics.registry_unreadable.set(isinstance(news, Unreadable) or news.unknown is not None)
                     self._take_note(news)
         finally:
             self._metrics.registry_unreadable.set(1)
@@ -171,6 +183,9 @@ class Server:
             return
         if news.champion is None:
             log.error("%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0])
+        if news.unknown:
+            log.error("The challenger cannot be read; whoever is it goes on. %s", news.unknown)
+            news = news._replace(challenger=self._wanted.challenger)
         self._wanted = news
         self._changed.set()
 
@@ -191,7 +206,7 @@ class Server:
             self._changed.set()  # it gets no articles from now on; its end need not be waited for
             return None
         if self._wanted.challenger is None:
-            return f"{self._source.name} has no challenger."
+            return self._wanted.unknown or f"{self._source.name} has no challenger."
         return (await self._show()).get("challenger")
 
     def _refresh(self) -> None:
@@ -221,6 +236,16 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """There is nothing at this address."""
     if scope["type"] == "http":
         raise Problem(HTTPStatus.NOT_FOUND, "There is nothing here. The routes are listed at /openapi.json.")
+
+
+def make_folder(state: Path) -> None:
+    """Make the state folder, which is its owner's alone. Raises ConfigError."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as err:
+        raise ConfigError(
+            f"The state folder {str(state)!r} cannot be made: {err.strerror}. Give another --state."
+        ) from err
 
 
 def check_place(place: Place, settings: ServingSettings, *, without_keys: bool) -> None:

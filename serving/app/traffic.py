@@ -98,12 +98,15 @@ class TrafficControl:
         return bool(self.shares.challenger_percent or self.shares.shadow_percent)
 
     def change(self, shares: Shares) -> None:
-        """Let these shares hold from now on, and after a restart."""
-        part = self._file.with_suffix(".part")
-        part.write_text(shares.model_dump_json(), encoding="utf-8")
-        part.replace(self._file)
+        """Let these shares hold from now on, and after a restart where the disk takes them."""
         self.shares = shares
         self._challenger = Window(self._halt.answers)
+        part = self._file.with_suffix(".part")
+        try:
+            part.write_text(shares.model_dump_json(), encoding="utf-8")
+            part.replace(self._file)
+        except OSError as err:
+            log.error("%s cannot be written; the shares hold until a restart: %s", self._file, err)
 
     def is_challengers(self, article: Article) -> bool:
         """Whether the challenger answers this article; the same text has the same answer while the share stays."""
@@ -152,11 +155,7 @@ class TrafficControl:
     def _take_away(self, reason: str) -> None:
         text = f"version {self._challenger.version}: {reason}"
         log.error("The challenger's share is taken away: %s", text)
-        try:
-            self.change(self.shares.model_copy(update={"challenger_percent": 0, "halted": text}))
-        except OSError as err:  # it holds all the same, until a restart
-            log.error("%s cannot be written: %s", self._file, err)
-            self.shares = self.shares.model_copy(update={"challenger_percent": 0, "halted": text})
+        self.change(self.shares.model_copy(update={"challenger_percent": 0, "halted": text}))
 
     def _kept(self) -> Shares | None:
         try:

@@ -33,6 +33,8 @@ class Wanted(NamedTuple):
     champion: Version | None
     """None while the alias is nobody's: whoever serves goes on."""
     challenger: Version | None = None
+    unknown: str | None = None
+    """Why it could not be found out who the challenger is: whoever is it goes on. None if it could."""
 
 
 class Source(NamedTuple):

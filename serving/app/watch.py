@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ class Unreadable(RegistryError):
 
 @asynccontextmanager
 async def watching(
-    name: str, aliases: Sequence[str], settings: Watch
+    name: str, aliases: Sequence[str], settings: Watch, downloads: Path
 ) -> AsyncIterator[AsyncIterator[Wanted | Unreadable]]:
     """Who should serve, now and whenever that changes, or why that is not known.
 
@@ -30,6 +31,7 @@ async def watching(
         name: Of the registered model.
         aliases: As `serving.app.watcher` takes them.
         settings: How often to look.
+        downloads: Folder for versions that are not on this machine; MLflow leaves them wherever temporary files go.
     """
     process: asyncio.subprocess.Process | None = None
 
@@ -46,6 +48,7 @@ async def watching(
                 *aliases,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"TMPDIR": str(downloads)},
             )
             assert process.stdout
             async for line in process.stdout:
@@ -67,7 +70,7 @@ def read_line(fields: dict[str, Any]) -> Wanted | Unreadable:
     """What a line of the watcher says."""
     if "problem" in fields:
         return Unreadable(fields["problem"])
-    return Wanted(*(version_of(fields.get(role)) for role in ("champion", "challenger")))
+    return Wanted(version_of(fields.get("champion")), version_of(fields.get("challenger")), fields.get("unknown"))
 
 
 def version_of(fields: dict[str, Any] | None) -> Version | None:

@@ -1,8 +1,9 @@
 """A process that reads the registry for the server: started by `serving.app.watch`, never imported by it.
 
 MLflow and a connection to a store take memory and time that the server itself should not spend. One line of JSON for
-each change: {"champion": {...} | null, "challenger": {...} | null}, or {"problem": TEXT} when the registry cannot be
-read. Ends when its standard input ends.
+each change: {"champion": {...} | null, "challenger": {...} | null}, {"champion": ..., "unknown": TEXT} when it cannot
+be found out who the challenger is, or {"problem": TEXT} when the registry cannot be read. Ends when its standard input
+ends.
 """
 
 import json
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -74,16 +76,16 @@ class Watcher:
                 open_store()
                 self._registry = Registry(self._name, MlflowClient())
             held = self._registry.aliases()
-            return {
-                role: self._version(alias if alias.isdigit() else held.get(alias), alias)
-                for role, alias in zip(("champion", "challenger"), aliases, strict=False)
-            }
-        except NewsClassifierError as err:
-            return {"problem": str(err)}
+            found: Found = {"champion": self._version(held, aliases[0])}
         except Exception as err:
-            return {"problem": redact(f"{type(err).__name__}: {err}")}
+            return {"problem": told(err)}
+        try:
+            return found | {"challenger": self._version(held, aliases[1]) if aliases[1:] else None}
+        except Exception as err:  # one that cannot be fetched must not keep a new champion out
+            return found | {"unknown": told(err)}
 
-    def _version(self, number: str | None, alias: str) -> Found | None:
+    def _version(self, held: Mapping[str, str], alias: str) -> Found | None:
+        number = alias if alias.isdigit() else held.get(alias)
         if number is None:
             return None
         if number not in self._known:
@@ -97,6 +99,11 @@ class Watcher:
                 "evidence_hash": tags.get(EVIDENCE_TAG),
             }
         return {**self._known[number], "alias": None if alias.isdigit() else alias}
+
+
+def told(err: Exception) -> str:
+    """What is said of an error."""
+    return str(err) if isinstance(err, NewsClassifierError) else redact(f"{type(err).__name__}: {err}")
 
 
 if __name__ == "__main__":

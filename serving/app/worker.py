@@ -10,6 +10,7 @@ Out: {"ready": FACTS} or {"failed"}, then {"id", "answers": [[index, record], ..
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -23,7 +24,7 @@ from typing import Any
 
 import uvloop
 
-from serving.app.answerers import answerer
+from serving.app.answerers import answerer, failed
 from serving.app.frames import LENGTH_BYTES, Frames, framed
 
 READ_BYTES = 65536
@@ -45,12 +46,18 @@ def main(descriptor: int) -> None:
     try:
         agent, found = load(Path(order["load"]), order["concurrency"])
     except Exception as err:
-        connection.sendall(framed(json.dumps({"failed": f"{type(err).__name__}: {err}"}).encode()))
+        say(connection, {"failed": f"{type(err).__name__}: {err}"})
         return
-    connection.sendall(framed(json.dumps({"ready": found}).encode()))
+    say(connection, {"ready": found})
     gc.collect()
     gc.freeze()
     uvloop.run(serve(connection, agent))
+
+
+def say(connection: socket.socket, message: dict[str, object]) -> None:
+    """Send a message before the loop runs; what nobody wants to know any more is lost."""
+    with contextlib.suppress(OSError):
+        connection.sendall(framed(json.dumps(message).encode()))
 
 
 def first_message(connection: socket.socket) -> dict[str, Any] | None:
@@ -88,7 +95,12 @@ async def serve(connection: socket.socket, agent: Any) -> None:
     def receive(frame: bytes) -> None:
         message = json.loads(frame)
         if "articles" in message:
-            answers.ask(message["id"], articles_of(message["articles"]))
+            try:
+                articles = articles_of(message["articles"])
+            except Exception as err:  # code of another age may take other articles; others are still answered
+                frames.send(failed(message["id"], err))
+                return
+            answers.ask(message["id"], articles)
         elif "cancel" in message:
             answers.cancel(message["cancel"])
         else:

@@ -20,6 +20,10 @@ ROOTS = (
 make the image a third larger."""
 
 
+DATA = ("serving/app/templates",)
+"""Folders of what they read besides."""
+
+
 def code_files() -> list[Path]:
     """All of them, in a fixed order."""
     found: set[Path] = set()
@@ -29,7 +33,7 @@ def code_files() -> list[Path]:
         if path not in found:
             found.add(path)
             waiting += [file for module in imported_by(path) for file in files_of(module)]
-    return sorted(found)
+    return sorted(found | {path for folder in DATA for path in (SOURCES / folder).rglob("*") if path.is_file()})
 
 
 def files_of(module: str, *, whole: bool = False) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import mlflow
 import pytest
 import yaml
+from mlflow.tracking import MlflowClient
 
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
@@ -27,8 +28,9 @@ SETTINGS = {
     "halt": {"answers": 100, "min_answers": 20, "max_latency_ms": 60_000, "max_latency_ratio": 1e6},
     "predictions": {"flush_s": 0.1},
 }
-LOCAL, LLM, OTHER_LOCAL, BROKEN = "1", "2", "3", "4"
-"""Versions: the champion, one that waits for a service, a copy of the first, and one that cannot be loaded."""
+LOCAL, LLM, OTHER_LOCAL, BROKEN, GONE = "1", "2", "3", "4", "5"
+"""Versions: the champion, one that waits for a service, a copy of the first, one that cannot be loaded, and one whose
+files are gone."""
 
 
 CHALLENGER = "challenger"
@@ -150,7 +152,7 @@ def calm(app: App) -> Iterator[App]:
 
 
 def add_versions(folder: Path, local: AgentConfig) -> None:
-    """Versions 2 to 4."""
+    """Versions 2 to 5."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         llm = load_candidate(provider="openai").model_dump() | {"retries": {"first_wait_s": 0.01, "open_after": 1000}}
@@ -161,6 +163,8 @@ def add_versions(folder: Path, local: AgentConfig) -> None:
             (folder / "echo.py").write_text(MODEL_CODE)
             uri = mlflow.pyfunc.log_model(name="echo", python_model="echo.py", pip_requirements=["mlflow"]).model_uri
         assert str(mlflow.register_model(uri, MODEL_NAME).version) == BROKEN
+        source = (folder / "gone").as_uri()
+        assert MlflowClient().create_model_version(MODEL_NAME, source).version == int(GONE)
 
 
 def post_ready(url: str) -> int:

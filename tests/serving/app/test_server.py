@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -17,7 +18,18 @@ from agent.champion import CHAMPION
 from serving.cli import main
 from serving.predictions.store import read_predictions
 from tests.llm_server import Behaviour
-from tests.serving.app.conftest import BROKEN, CHALLENGER, LLM, LOCAL, OTHER_LOCAL, App, post_ready, wait_until
+from tests.serving.app.conftest import (
+    ARTICLE,
+    BROKEN,
+    CHALLENGER,
+    GONE,
+    LLM,
+    LOCAL,
+    OTHER_LOCAL,
+    App,
+    post_ready,
+    wait_until,
+)
 from tests.serving.running import post
 
 
@@ -86,6 +98,15 @@ def test_the_alert_ends_when_nobody_wants_the_challenger_that_failed(calm: App) 
     assert calm.metric(failing) == 1
     calm.point(CHALLENGER, None)
     wait_until(lambda: calm.metric(failing) == 0)
+
+
+def test_a_challenger_whose_files_are_gone_keeps_no_champion_out(calm: App) -> None:
+    calm.point(CHALLENGER, GONE)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 1)
+    calm.point(CHAMPION, OTHER_LOCAL)
+    wait_until(lambda: calm.version() == OTHER_LOCAL)
+    calm.point(CHALLENGER, None)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 0)
 
 
 def test_a_challenger_that_is_promoted_is_the_champion_in_every_way(calm: App) -> None:
@@ -230,6 +251,22 @@ def test_many_articles_stream_as_they_come(calm: App) -> None:
     with urllib.request.urlopen(request) as answer:
         assert answer.headers["Content-Type"] == "application/x-ndjson"
         assert [json.loads(line)["id"] for line in answer] == list(range(600))
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_nobody_is_asked_for_a_caller_who_has_left(calm: App, kind: str) -> None:
+    calm.point(CHAMPION, LLM)
+    wait_until(lambda: calm.version() == LLM)
+    calm.llm.behaviour = Behaviour(latency_s=20)
+    article = json.dumps(ARTICLE).encode()
+    head = (
+        f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(article)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", int(calm.url.rpartition(":")[2]))) as caller:
+        caller.sendall(head.encode() + article)
+        wait_until(lambda: calm.llm.in_flight == 1)
+        assert calm.metric("news_requests_in_flight") == 1
+    wait_until(lambda: calm.llm.in_flight == 0 and calm.metric("news_requests_in_flight") == 0, seconds=10)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", ""])

@@ -88,6 +88,7 @@ def alive(url: str) -> bool:
         (["--host", "0.0.0.0"], "serve key"),
         (["--model", "nonsense"], "is no model to serve"),
         (["--model", "."], "holds no MLmodel"),
+        (["--state", "config/serving.yaml"], "The state folder 'config/serving.yaml' cannot be made"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:

@@ -94,6 +94,13 @@ def test_a_free_champion_sets_no_limit_of_cost_but_the_settings_can(tmp_path: Pa
     assert "cost" in str(strict.shares.halted)
 
 
+def test_shares_are_changed_although_the_disk_takes_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    traffic = control(tmp_path / "gone")
+    traffic.change(Shares(challenger_percent=0))
+    assert traffic.shares.challenger_percent == 0
+    assert "hold until a restart" in caplog.text
+
+
 def test_shares_that_cannot_be_read_are_an_error_and_not_forgotten(tmp_path: Path) -> None:
     (tmp_path / TRAFFIC_FILE).write_text("{broken")
     with pytest.raises(ConfigError, match="traffic.json cannot be read"):

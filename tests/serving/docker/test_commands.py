@@ -14,8 +14,10 @@ from click.testing import CliRunner
 from agent.errors import DeploymentError
 from serving.app.settings import KEYS_VARIABLE, ApiKey
 from serving.cli import main
-from serving.docker.container import Wanted, environment, folders_in_memory
+from serving.docker.container import Wanted, environment, folders_in_memory, tried
 from serving.docker.healthcheck import is_ready
+from serving.golden import SmokeSet
+from tests.serving.classifier_server import ClassifierServer
 
 SHA256 = "ab" * 32
 WANTED = Wanted("127.0.0.1", 8000, ())
@@ -72,6 +74,19 @@ def test_state_is_in_memory_unless_a_volume_is_given() -> None:
 def test_a_container_published_everywhere_is_asked_on_loopback() -> None:
     assert WANTED._replace(address="0.0.0.0").url == "http://127.0.0.1:8000"
     assert WANTED._replace(address="10.0.0.7").url == "http://10.0.0.7:8000"
+
+
+def test_another_version_or_other_labels_fail_the_smoke_test(workspace: Path) -> None:
+    with ClassifierServer(known={golden.id: golden for golden in SmokeSet.from_file().articles}) as server:
+        here = WANTED._replace(port=int(server.url.rpartition(":")[2]))
+        assert all(check.passed for check in tried(here, "key", "5"))
+        with pytest.raises(
+            DeploymentError, match="failed the smoke test and was removed; version: version 5; expected 6"
+        ):
+            tried(here, "key", "6")
+        server.known = {}
+        with pytest.raises(DeploymentError, match="was removed; answers: .*first 'smoke-politics'"):
+            tried(here, "key", "5")
 
 
 class Ready(BaseHTTPRequestHandler):

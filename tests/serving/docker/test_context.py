@@ -17,7 +17,9 @@ from serving.docker.code import SOURCES, code_files
 from serving.docker.container import USER
 from serving.docker.context import FOLDER, check_requirements, differences, pins, write_context
 from serving.docker.healthcheck import PORT
+from tests.conftest import ROOT
 
+CODE = {".py", ".pyc"}
 REGISTERED = {"name": "news_classifier", "version": "1"}
 
 
@@ -59,6 +61,19 @@ def test_everything_else_that_it_imports_is_among_the_pinned_requirements(graph:
                 continue
             names = {name.lower().replace("_", "-") for name in distributions[imported.partition(".")[0]]}
             assert names & installed.keys(), f"{module} imports {imported}"
+
+
+def test_what_modules_read_besides_is_in_the_image() -> None:
+    shipped_files = {*code_files()}
+    folders = {path.parent for path in shipped_files if path.name == "__init__.py"} - {FOLDER, SOURCES / "serving"}
+    beside = {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix not in CODE}
+    assert beside <= shipped_files
+    assert SOURCES / "serving" / "app" / "templates" / "docs.html" in shipped_files
+
+
+def test_the_image_has_the_versions_that_everything_is_tested_with() -> None:
+    tested, installed = pins(ROOT / "requirements.txt"), pins(FOLDER / "requirements.txt")
+    assert {name: versions for name, versions in installed.items() if not versions <= tested[name]} == {}
 
 
 def test_the_health_check_imports_the_standard_library_alone() -> None:

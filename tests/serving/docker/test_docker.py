@@ -72,7 +72,8 @@ def ask(url: str, method: str, path: str, body: object = None, key: str | None =
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
-    return answer.status, json.loads(text)
+    is_json = "json" in answer.headers.get("Content-Type", "")
+    return answer.status, json.loads(text) if is_json else text.decode()
 
 
 def test_the_champion_answers_from_a_small_image_to_those_who_have_a_key(served: tuple[dict[str, Any], Any]) -> None:
@@ -88,6 +89,9 @@ def test_the_champion_answers_from_a_small_image_to_those_who_have_a_key(served:
     status, record = ask(url, "POST", "/classify", article, KEY)
     assert (status, record["category"]) == (200, "Sports")
     assert ask(url, "GET", "/ready")[1]["ready"] is True
+    assert ask(url, "GET", "/openapi.json", key=KEY)[0] == 200
+    status, page = ask(url, "GET", "/docs", key=KEY)
+    assert (status, "/classify" in page) == (200, True)
     status, version = ask(url, "GET", "/version", key=KEY)
     assert (status, version["model"], version["version"]) == (200, "news_classifier", "1")
     assert version["evidence_hash"] == EVIDENCE
@@ -172,6 +176,7 @@ def test_a_container_that_dies_or_hangs_says_its_last_words_and_is_removed(
     said: list[str] = []
     with pytest.raises(DeploymentError) as caught:
         run(engine, image, Wanted("127.0.0.1", free_port, ()), timeout_s=3, tell=said.append)
+    engine.images.remove(image.id)
     assert message in str(caught.value)
     assert f"news-classifier-{free_port}" not in [one.name for one in engine.containers.list(all=True)]
 
