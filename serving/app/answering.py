@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from agent.errors import NewsClassifierError
 from agent.records import Article, ArticleError, Classification, InvalidArticle
@@ -14,12 +14,11 @@ from serving.app.process import Record, WorkerLost
 from serving.app.traffic import Seen, TrafficControl
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
-from serving.predictions.record import Prediction
+from serving.predictions.record import Prediction, Role
 
 MOST_SHADOWS = 64
 """Requests to the shadow in flight; beyond that articles go without."""
 NOT_LOGGED = ("invalid_article",)
-LoggedRole = Literal["champion", "challenger", "shadow"]
 HandOver = Callable[[int, Record], None]
 Entry = tuple[int, Article]
 """An article and its index in the request."""
@@ -33,7 +32,7 @@ class Group(NamedTuple):
     """Articles of a request that one version answers."""
 
     pool: Pool
-    role: LoggedRole
+    role: Role
     entries: Sequence[Entry]
     instead: Pool | None = None
     """Who answers what the version cannot because it is gone."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from agent.champion import CHAMPION
+from serving.app.place import Place
 from serving.app.settings import SETTINGS_FILE, load_settings
 from serving.app.versions import Source
 from serving.golden import SMOKE_FILE, SmokeSet
@@ -31,10 +32,10 @@ def app(
     model: str, host: str, port: int, workers: int, no_keys: bool, state: Path, settings: Path, smoke: Path
 ) -> None:
     """Serve the champion, and the next one when it changes, without a gap."""
-    from serving.app.server import Place, Server, check_place, set_up_logs  # takes uvicorn and Prometheus along
+    from serving.app.server import Server, set_up_logs  # takes uvicorn and Prometheus along
 
     chosen, place = load_settings(settings), Place(host, port, workers, state)
-    check_place(place, chosen, without_keys=no_keys)
+    place.check(chosen, without_keys=no_keys)
     server = Server(Source.parse(model), place, chosen, SmokeSet.from_file(smoke))
     set_up_logs()
     click.echo(f"{model} on {place.url}, described at /docs; it answers when /ready says so.", err=True)

@@ -66,6 +66,8 @@ class Control:
         except ValidationError as err:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Shares are whole numbers from 0 to 100.") from err
         before = self._traffic.shares
+        if not wanted.challenger_percent:  # what was taken away is not given back
+            wanted = wanted.model_copy(update={"halted": before.halted})
         self._traffic.change(wanted)
         if problem := await self._apply():
             self._traffic.change(before)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
@@ -22,7 +23,6 @@ from serving.app.settings import Limits
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 OPEN_PATHS = frozenset({"/ping", "/health", "/ready", CONTROL_PATH})
 """Probes bring no key, and who controls the server brings another."""
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MB = 1_000_000
 LONGEST_LENGTH = 20
 """Digits of the longest length that HTTP parsers take."""
@@ -221,5 +221,6 @@ def problem_of(err: Exception, request_id: str) -> Problem:
         return Problem(status, f"{status.phrase}. The routes are listed at /openapi.json.", **dict(err.headers or {}))
     if isinstance(err, TimeoutError):
         return Problem(HTTPStatus.GATEWAY_TIMEOUT, "There was no answer in time. Ask about fewer articles at a time.")
-    log.error("Request %s failed: %s", request_id, type(err).__name__)
+    place = traceback.extract_tb(err.__traceback__)[-1]
+    log.error("Request %s failed: %s in %s, line %s", request_id, type(err).__name__, place.name, place.lineno)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server made a mistake. Its log has the request id.")

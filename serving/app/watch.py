@@ -25,7 +25,7 @@ class Unreadable(RegistryError):
 async def watching(
     name: str, aliases: Sequence[str], settings: Watch, downloads: Path
 ) -> AsyncIterator[AsyncIterator[Wanted | Unreadable]]:
-    """Who should serve, now and whenever that changes, or why that is not known.
+    """Who should serve, again and again, or why that is not known.
 
     Args:
         name: Of the registered model.

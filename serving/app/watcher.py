@@ -1,7 +1,7 @@
 """A process that reads the registry for the server: started by `serving.app.watch`, never imported by it.
 
 MLflow and a connection to a store take memory and time that the server itself should not spend. One line of JSON for
-each change: {"champion": {...} | null, "challenger": {...} | null}, {"champion": ..., "unknown": TEXT} when it cannot
+each look: {"champion": {...} | null, "challenger": {...} | null}, {"champion": ..., "unknown": TEXT} when it cannot
 be found out who the challenger is, or {"problem": TEXT} when the registry cannot be read. Ends when its standard input
 ends.
 """
@@ -27,7 +27,7 @@ Found = dict[str, object]
 
 
 def main(name: str, aliases: list[str], every_s: float) -> None:
-    """Say who has the aliases, now and whenever that changes.
+    """Say who has the aliases, again and again: silence is a sign that the registry does not answer.
 
     Args:
         name: Of the registered model.
@@ -40,13 +40,9 @@ def main(name: str, aliases: list[str], every_s: float) -> None:
     os.dup2(2, 1)  # whatever libraries print must not stand between the answers
     threading.Thread(target=end_with_server, daemon=True).start()
     watcher = Watcher(name)
-    said = ""
     while True:
-        line = json.dumps(watcher.look(aliases))
-        if line != said:
-            said = line
-            answers.write(f"{line}\n")
-            answers.flush()
+        answers.write(f"{json.dumps(watcher.look(aliases))}\n")
+        answers.flush()
         time.sleep(every_s)
 
 

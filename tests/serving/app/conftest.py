@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
+from serving.app.control_commands import ask
 from tests.conftest import ROOT
 from tests.llm_server import LLMServer
 from tests.registry.stores import MODEL_CODE
@@ -145,7 +146,7 @@ def calm(app: App) -> Iterator[App]:
     app.llm.reset()
     yield app
     app.llm.reset()
-    app.traffic("--challenger", "0", "--shadow", "0")
+    ask(app.folder / "serving-state", {"challenger_percent": 0, "shadow_percent": 0})
     app.point(CHALLENGER, None)
     app.point(CHAMPION, LOCAL)
     wait_until(lambda: app.version() == LOCAL)

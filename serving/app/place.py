@@ -1,0 +1,67 @@
+"""Where a server listens, and the folder that it keeps things in."""
+
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.errors import ConfigError
+from serving.app.settings import ServingSettings
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+BACKLOG = 2048
+
+
+class Place(NamedTuple):
+    """Where the server listens and what it keeps."""
+
+    host: str
+    port: int
+    workers: int
+    """Processes of each version."""
+    state: Path
+    """Folder of the prediction log, the shares and keys."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can ask."""
+        return self.host in LOOPBACK_NAMES
+
+    @property
+    def url(self) -> str:
+        """What it is asked at on this machine."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    def check(self, settings: ServingSettings, *, without_keys: bool) -> None:
+        """Refuse to be open to everybody by mistake.
+
+        Raises:
+            ConfigError: others than this machine can ask, and no key is needed.
+        """
+        if not self.is_local and not settings.api_keys and not without_keys:
+            raise ConfigError(
+                f"On {self.host!r} everybody who reaches this machine could ask. Make a key with 'news-classifier "
+                "serve key NAME' and put it into config/serving.yaml, or say --no-keys where others check who asks."
+            )
+
+    def make_folder(self) -> None:
+        """Make the state folder, which is its owner's alone. Raises ConfigError."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as err:
+            raise ConfigError(
+                f"The state folder {str(self.state)!r} cannot be made: {err.strerror}. Give another --state."
+            ) from err
+
+    def listen(self) -> socket.socket:
+        """Listen before anything is started, so that a second server on the same port disturbs nothing.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+        except OSError as err:
+            raise ConfigError(
+                f"{self.host}:{self.port} cannot be listened on: {err.strerror}. Choose another --port or --host."
+            ) from err
