@@ -94,7 +94,7 @@ class App(NamedTuple):
         return Path(f"/proc/{pid}/cwd").readlink() == self.folder
 
 
-def wait_until(condition: Any, seconds: float = 40) -> None:
+def wait_until(condition: Any, seconds: float = 120) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():
