@@ -179,6 +179,10 @@ def test_a_signal_ends_it_cleanly_and_says_how_to_go_on(
     project: Path, store: MlflowClient, llm: LLMServer, number: signal.Signals, code: int
 ) -> None:
     """Regression: SIGTERM said nothing."""
+    llm.script([Behaviour()] * 40)
+    llm.behaviour = Behaviour(
+        latency_s=5
+    )  # so that it is not over before the signal comes, however slow this process is
     process = start(*RUN)
     wait_until(lambda: len(answered(llm)) >= 24, "it asks")
     wait_until(lambda: bool(store.get_experiment_by_name("news-classifier-external")), "the run has begun")

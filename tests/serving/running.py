@@ -33,7 +33,8 @@ def make_champion(folder: Path, config: AgentConfig) -> Mapping[str, str]:
     shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns(".env"))
     with store_in(folder) as address:
         point(CHAMPION, add_version(config))
-    return os.environ | {"MLFLOW_TRACKING_URI": address, "PYTHONPATH": str(ROOT)}
+    addresses = {"MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address}
+    return os.environ | addresses | {"PYTHONPATH": str(ROOT)}
 
 
 @contextmanager

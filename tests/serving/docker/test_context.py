@@ -99,7 +99,7 @@ def test_a_context_holds_the_version_the_code_and_settings_without_keys(champion
         file = tar.extractfile("app/config/serving.yaml")
         assert file
         assert file.read() == b"docs: false\n"
-        tar.extractall(tmp_path / "context", filter="data")
+        tar.extractall(tmp_path / "context")
     assert version_in(tmp_path / "context" / "model").number == "1"
     found = load_settings(tmp_path / "context" / "app" / "config" / "serving.yaml")
     assert (found.docs, found.api_keys) == (False, ())
