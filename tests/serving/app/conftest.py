@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -73,7 +74,7 @@ class App(NamedTuple):
 
     def traffic(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """`news-classifier serve traffic` beside the server."""
-        command = ["news-classifier", "serve", "traffic", *arguments]
+        command = [sys.executable, "-m", "serving.cli", "serve", "traffic", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
