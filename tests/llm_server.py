@@ -11,15 +11,16 @@ import base64
 import json
 import math
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs
 
 from aiohttp import web
+
+from tests.loopback_server import LoopbackServer
 
 Json = dict[str, Any]
 Check = Callable[[Any], bool]
@@ -465,12 +466,11 @@ class Settings:
     window_s: float = 60
 
 
-class LLMServer(Settings):
+class LLMServer(Settings, LoopbackServer):
     """The server; listens while its context is open."""
 
     def __init__(self, api_key: str = "sk-test-0123456789") -> None:
         self.api_key = api_key
-        self.url = ""
         self.reset()
 
     def reset(self) -> None:
@@ -481,9 +481,7 @@ class LLMServer(Settings):
         self._tokens = 0
         self._token_ends = 0.0
         self._window: tuple[float, int] = (-math.inf, 0)
-        self.in_flight = 0
-        """Requests that are being answered now."""
-        self.most_in_flight = 0
+        self.in_flight = self.most_in_flight = 0
 
     def script(self, behaviours: Iterable[Behaviour]) -> None:
         """Behaviours of the next chat requests, one each, in place of what is left of an earlier script."""
@@ -502,36 +500,7 @@ class LLMServer(Settings):
             len(rows),
         )
 
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="llm-server", daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            return await self._respond(request)
-        finally:
-            self.in_flight -= 1
-
-    async def _respond(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(request.path, headers, parse(raw), raw)

@@ -14,6 +14,8 @@ from agent.requests import ArticleBatch, TooManyArticles, read_articles, read_re
 from serving.app.problems import Problem, wrong_shape
 
 SINGLE_FIELDS = {"title", "content"}
+TABLES = ("inputs", "dataframe_records", "dataframe_split")
+"""MLflow's names for requests in a table."""
 Body = Mapping[str, Any]
 
 
@@ -58,6 +60,34 @@ def agent_batch(body: Body, most: int) -> ArticleBatch:
         raise wrong_shape(
             "There is no article: send custom_inputs with 'title' and 'content', or with 'articles', or a user message."
         ) from err
+
+
+def row_of(body: Body) -> Body | None:
+    """The request in the one row of a table, as MLflow's server takes them; None where the body is the request itself.
+
+    Raises:
+        Problem: there is another number of rows, of which MLflow answers the first and forgets the rest, or no request.
+    """
+    tables = [name for name in TABLES if name in body]
+    if "input" in body or not tables:
+        return None
+    rows = rows_of(body[tables[0]])
+    if len(tables) > 1 or len(rows) != 1 or not isinstance(rows[0], dict):
+        raise wrong_shape("A table must have one row, which is a request. Send several articles in its custom_inputs.")
+    row: Body = rows[0]
+    return row
+
+
+def rows_of(table: object) -> list[Any]:
+    """The rows of a table: a list of them, columns with their values, or the only row. Raises Problem."""
+    if isinstance(table, list):
+        return table
+    if not isinstance(table, dict) or not {"columns", "data"} <= table.keys():
+        return [table]
+    try:
+        return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    except (TypeError, ValueError) as err:
+        raise wrong_shape("A table's 'data' must be a list of rows with a value for each of its 'columns'.") from err
 
 
 def read_object(body: bytes) -> Body:

@@ -40,7 +40,7 @@ AGENT = {
 }
 REQUESTS: dict[str, dict[str, object]] = {
     "classify": {"one": ARTICLE, "several": {"articles": [{"id": "a1", **ARTICLE}, OTHER]}},
-    "Agent": AGENT,
+    "Agent": {**AGENT, "row": {"dataframe_records": [AGENT["one"]]}},
     "OpenAI": {
         "text": {"model": "champion", "input": "Rowers win the cup. They beat the record by a second."},
         **AGENT,

@@ -1,6 +1,6 @@
 """What Prometheus is told."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -12,62 +12,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "news_requests", "Requests by route and status", ["route", "status"], registry=self._registry
-        )
-        self._request_seconds = Histogram(
-            "news_request_seconds",
-            "From the head of a request to the end of its answer",
-            ["route"],
-            registry=self._registry,
-            buckets=SECONDS,
-        )
-        self._articles = Counter(
-            "news_articles",
-            "Articles by version, role and outcome (ok or the type of the error)",
-            ["version", "role", "outcome"],
-            registry=self._registry,
-        )
-        self._article_seconds = Histogram(
-            "news_article_seconds",
-            "From asking a version to its answer",
-            ["version", "role"],
-            registry=self._registry,
-            buckets=SECONDS,
-        )
-        self._cost = Counter(
-            "news_cost_usd", "What the answers cost, in US dollars", ["version", "role"], registry=self._registry
-        )
-        self.swaps = Counter(
-            "news_swaps", "New versions taken in, by role and outcome", ["role", "outcome"], registry=self._registry
-        )
-        self.swap_failing = Gauge(
-            "news_swap_failing", "1 while a version that should serve cannot: alert", ["role"], registry=self._registry
-        )
-        self.registry_unreadable = Gauge(
-            "news_registry_unreadable", "1 while the aliases cannot be read: alert", registry=self._registry
-        )
-        self.restarts = Counter("news_worker_restarts", "Workers that were replaced", registry=self._registry)
-        self.halted = Gauge(
-            "news_challenger_halted", "1 while the challenger's share is taken away: alert", registry=self._registry
-        )
-        self.serving = Gauge(
-            "news_version_info", "1 for each version that serves", ["role", "version"], registry=self._registry
-        )
-        self.workers = Gauge("news_workers", "Workers that can be asked", ["role"], registry=self._registry)
-        self.provider_down = Gauge(
-            "news_provider_down", "1 while a version's provider is left alone", ["role"], registry=self._registry
-        )
-        self.in_flight = Gauge("news_requests_in_flight", "Requests being answered", registry=self._registry)
-        self.log_waiting = Gauge("news_log_waiting", "Predictions not written yet", registry=self._registry)
-        self.log_written = Gauge("news_log_written", "Predictions written", registry=self._registry)
-        self.log_dropped = Gauge("news_log_dropped", "Predictions lost", registry=self._registry)
-        self.log_failing = Gauge(
-            "news_log_failing", "1 while predictions cannot be written: alert", registry=self._registry
-        )
-        self.shadows_skipped = Counter(
-            "news_shadows_skipped", "Articles that the shadow was too busy for", registry=self._registry
-        )
+        counter, gauge = partial(Counter, registry=self._registry), partial(Gauge, registry=self._registry)
+        seconds = partial(Histogram, registry=self._registry, buckets=SECONDS)
+        answer = ["version", "role"]
+        self._requests = counter("news_requests", "Requests by route and status", ["route", "status"])
+        self._request_seconds = seconds("news_request_seconds", "From the head of a request to its end", ["route"])
+        self._articles = counter("news_articles", "Articles; outcome: ok, or the error's type", [*answer, "outcome"])
+        self._article_seconds = seconds("news_article_seconds", "From asking a version to its answer", answer)
+        self._cost = counter("news_cost_usd", "What the answers cost, in US dollars", answer)
+        self.swaps = counter("news_swaps", "New versions taken in, by role and outcome", ["role", "outcome"])
+        self.swap_failing = gauge("news_swap_failing", "1 while what should serve cannot: alert", ["role"])
+        self.registry_unreadable = gauge("news_registry_unreadable", "1 while the aliases cannot be read: alert")
+        self.restarts = counter("news_worker_restarts", "Workers that were replaced")
+        self.halted = gauge("news_challenger_halted", "1 while the challenger's share is taken away: alert")
+        self.serving = gauge("news_version_info", "1 for each version that serves", ["role", "version"])
+        self.workers = gauge("news_workers", "Workers that can be asked", ["role"])
+        self.provider_down = gauge("news_provider_down", "1 while a version's provider is left alone", ["role"])
+        self.in_flight = gauge("news_requests_in_flight", "Requests being answered")
+        self.log_waiting = gauge("news_log_waiting", "Predictions not written yet")
+        self.log_written = gauge("news_log_written", "Predictions written")
+        self.log_dropped = gauge("news_log_dropped", "Predictions lost")
+        self.log_failing = gauge("news_log_failing", "1 while predictions cannot be written: alert")
+        self.shadows_skipped = counter("news_shadows_skipped", "Articles that the shadow was too busy for")
         self._request_of = lru_cache(1024)(lambda route, status: self._requests.labels(route, status))
         self._seconds_of = lru_cache(1024)(self._request_seconds.labels)
         self._article_of = lru_cache(1024)(self._articles.labels)

@@ -75,6 +75,8 @@ REQUEST_ID: Node = {
     "schema": {"type": "string"},
 }
 
+AGENT_TAKES = ["AgentRequest", "RequestInInputs", "RequestInRecords", "RequestInSplit"]
+AGENT_GIVES = ["AgentResponse", "Predictions"]
 EVENT: Node = {
     "type": "object",
     "description": "One of the server-sent events; the last one's data is [DONE].",
@@ -132,12 +134,13 @@ def asked(settings: ServingSettings) -> Node:
     }
     for path in (*INVOCATIONS, *RESPONSES):
         kind = "OpenAI" if path in RESPONSES else "Agent"
+        takes, gives = (["OpenAIRequest"], ["OpenAIResponse"]) if path in RESPONSES else (AGENT_TAKES, AGENT_GIVES)
         paths[path] = post(
             path.replace("{name}", "any").strip("/").replace("/", "_").replace("-", "_"),
             "As OpenAI's Responses API" if kind == "OpenAI" else "As MLflow's scoring server",
             f"An article that is none has an `error` in its answer. {size}",
-            {JSON: content(ref(f"{kind}Request"), REQUESTS[kind])},
-            {JSON: content(ref(f"{kind}Response"), ANSWERS[kind]), EVENTS: content(EVENT)},
+            {JSON: content(either(*takes), REQUESTS[kind])},
+            {JSON: content(either(*gives), ANSWERS[kind]), EVENTS: content(EVENT)},
             settings,
         )
         if "{name}" in path:
@@ -245,4 +248,4 @@ def ref(name: str) -> Node:
 
 def either(*names: str) -> Node:
     """One schema or another."""
-    return {"anyOf": [ref(name) for name in names]}
+    return {"anyOf": [ref(name) for name in names]} if names[1:] else ref(names[0])

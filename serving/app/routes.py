@@ -14,7 +14,7 @@ from starlette.routing import Route
 from agent.replies import StreamedReply, response
 from agent.requests import ArticleBatch
 from serving.app.answering import Answered, Answering, NobodyThere, Plan
-from serving.app.bodies import Body, agent_batch, batch_of_lines, plain_batch, read_object
+from serving.app.bodies import Body, agent_batch, batch_of_lines, plain_batch, read_object, row_of
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
 from serving.app.problems import Problem, busy, unsupported, wrong_shape
@@ -85,7 +85,13 @@ class Routes:
 
     async def invocations(self, request: Request) -> Response:
         """As MLflow's scoring server."""
-        return await self._respond(request, self._read_json(request, await request.body()), {})
+        body = self._read_json(request, await request.body())
+        row = row_of(body)
+        if row is None:
+            return await self._respond(request, body, {})
+        batch = agent_batch(row, self._max_articles)
+        records, versions = await self._answer(self._plan(batch, request), request)
+        return labelled({"predictions": response(records, single=batch.single)}, versions)
 
     async def responses(self, request: Request) -> Response:
         """As OpenAI's responses."""

@@ -98,6 +98,31 @@ class AgentRequest(Described):
     """Whether the answer comes article by article, as server-sent events."""
 
 
+class SplitRow(Described):
+    """A request as the row of a table."""
+
+    columns: tuple[Literal["input"], Literal["custom_inputs"]]
+    data: Annotated[list[tuple[str | list[Message], PlainArticle | ArticleList]], Field(min_length=1, max_length=1)]
+
+
+class RequestInInputs(Described):
+    """A request in `inputs`, as MLflow's scoring server takes it."""
+
+    inputs: AgentRequest
+
+
+class RequestInRecords(Described):
+    """A request in `dataframe_records`, as MLflow's scoring server takes it; one."""
+
+    dataframe_records: Annotated[list[AgentRequest], Field(min_length=1, max_length=1)]
+
+
+class RequestInSplit(Described):
+    """A request in `dataframe_split`, as MLflow's scoring server takes it; one."""
+
+    dataframe_split: SplitRow
+
+
 class OpenAIRequest(AgentRequest):
     """A request of OpenAI's Responses API; what else it has is ignored."""
 
@@ -135,6 +160,12 @@ class AgentResponse(Described):
     output: list[OutputMessage]
     custom_outputs: ClassificationList
     """Everything that is known, for those who read records."""
+
+
+class Predictions(Described):
+    """What MLflow's scoring server makes of the answer to a request in a table."""
+
+    predictions: AgentResponse
 
 
 class OpenAIResponse(AgentResponse):
@@ -211,11 +242,15 @@ ALL: tuple[type[BaseModel], ...] = (
     PlainArticle,
     ArticleList,
     AgentRequest,
+    RequestInInputs,
+    RequestInRecords,
+    RequestInSplit,
     OpenAIRequest,
     UserMessage,
     Classification,
     ClassificationList,
     AgentResponse,
+    Predictions,
     OpenAIResponse,
     Alive,
     Readiness,

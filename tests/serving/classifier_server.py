@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from agent.records import Classification
 from serving.golden import GoldenArticle
+from tests.loopback_server import LoopbackServer
 
 
 class Asked(NamedTuple):
@@ -35,7 +35,7 @@ class Reply(NamedTuple):
 
 
 @dataclass
-class ClassifierServer:
+class ClassifierServer(LoopbackServer):
     """Listens while its context is open."""
 
     api_key: str | None = None
@@ -45,40 +45,8 @@ class ClassifierServer:
     reply: Reply = Reply()
     script: "deque[Reply]" = field(default_factory=deque)
     asked: list[Asked] = field(default_factory=list)
-    in_flight: int = 0
-    most_in_flight: int = 0
-    url: str = ""
 
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            return await self._answer(request)
-        finally:
-            self.in_flight -= 1
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         articles = body["custom_inputs"]["articles"]
         self.asked.append(Asked(request.path, dict(request.headers), articles))

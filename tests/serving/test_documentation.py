@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -148,6 +150,12 @@ Way = Callable[[Servers], Any]
 MESSAGE = {"input": [{"role": "user", "content": TEXT}]}
 MANY = {"input": [], "custom_inputs": {"articles": [ARTICLE]}}
 NDJSON = "application/x-ndjson"
+TABLES = {
+    "inputs": {"inputs": REQUEST},
+    "inputs, a row": {"inputs": [REQUEST]},
+    "records": {"dataframe_records": [REQUEST]},
+    "split": {"dataframe_split": {"columns": ["input", "custom_inputs"], "data": [[[], ARTICLE]]}},
+}
 WAYS: Mapping[str, Way] = {
     "app, /classify": lambda at: json.loads(sent(f"{at.app}/classify", ARTICLE)),
     "app, /classify, a list": lambda at: json.loads(sent(f"{at.app}/classify", {"articles": [ARTICLE]}))[
@@ -179,6 +187,24 @@ WAYS: Mapping[str, Way] = {
     "MLflow's server, a message": lambda at: of(json.loads(sent(f"{at.local}/invocations", MESSAGE))),
     "MLflow's server, the client": lambda at: waited(at.local),
 }
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_request_in_a_table_is_answered_as_mlflow_does(servers: Servers, table: str) -> None:
+    ours, mlflows = (json.loads(sent(f"{at}/invocations", TABLES[table])) for at in (servers.app, servers.local))
+    assert ours.keys() == mlflows.keys() == {"predictions"}
+    assert ours["predictions"].keys() == mlflows["predictions"].keys()
+    assert comparable(of(ours["predictions"])) == comparable(of(mlflows["predictions"]))
+
+
+def test_rows_that_mlflow_would_forget_are_refused(servers: Servers) -> None:
+    body = json.dumps({"dataframe_records": [REQUEST, REQUEST]}).encode()
+    request = urllib.request.Request(
+        f"{servers.app}/invocations", body, {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    )
+    with pytest.raises(urllib.error.HTTPError, match="422") as refused:
+        urllib.request.urlopen(request)
+    assert "must have one row" in json.load(refused.value)["detail"]
 
 
 @pytest.mark.parametrize("way", WAYS)

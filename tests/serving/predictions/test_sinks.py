@@ -40,7 +40,8 @@ import os, sys
 from pathlib import Path
 from serving.predictions.store import read_predictions
 
-os.setuid(65534)
+if os.getuid() == 0:  # to whom nothing is forbidden
+    os.setuid(65534)
 print(len(list(read_predictions(Path(sys.argv[1])))))
 """
 
@@ -186,11 +187,11 @@ def test_a_log_is_read_while_it_is_written_and_does_not_hold_that_up(tmp_path: P
     assert len(names(tmp_path)) == 1001
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_a_closed_log_is_read_where_nothing_may_be_written() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with running(Path(folder)) as log:
             log.append([prediction()])
-        Path(folder).chmod(0o755)
+        Path(folder).chmod(0o555)
         done = subprocess.run([sys.executable, "-c", NOBODY, folder], capture_output=True, text=True)
+        Path(folder).chmod(0o755)
         assert done.stdout == "1\n", done.stderr
