@@ -101,6 +101,8 @@ class AgentRequest(Described):
 class SplitRow(Described):
     """A request as the row of a table."""
 
+    model_config = ConfigDict(extra="ignore")
+
     columns: tuple[Literal["input"], Literal["custom_inputs"]]
     data: Annotated[list[tuple[str | list[Message], PlainArticle | ArticleList]], Field(min_length=1, max_length=1)]
 
@@ -108,17 +110,23 @@ class SplitRow(Described):
 class RequestInInputs(Described):
     """A request in `inputs`, as MLflow's scoring server takes it."""
 
+    model_config = ConfigDict(extra="ignore")
+
     inputs: AgentRequest
 
 
 class RequestInRecords(Described):
     """A request in `dataframe_records`, as MLflow's scoring server takes it; one."""
 
+    model_config = ConfigDict(extra="ignore")
+
     dataframe_records: Annotated[list[AgentRequest], Field(min_length=1, max_length=1)]
 
 
 class RequestInSplit(Described):
     """A request in `dataframe_split`, as MLflow's scoring server takes it; one."""
+
+    model_config = ConfigDict(extra="ignore")
 
     dataframe_split: SplitRow
 
