@@ -24,6 +24,7 @@ from eval.metrics import answers, flatten
 from eval.prompts import register_prompt
 from eval.results import Measured, Origin, measure, paid, write_results
 from eval.spool import Spool
+from eval.stopping import uninterrupted
 from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL, VERSION_TAG
 from eval.targets import Target
 from eval.tracker import Tracker, tracker_of
@@ -56,7 +57,8 @@ def put_on_record(
         version = {VERSION_TAG: target.model_uri} if target.model_uri else {}
         tracker.log(lambda: log_what_runs(config, target.code_hash, dataset, {**request.tags, **version}))
         model_uri = target.model_uri or tracker.log(lambda: log_agent(config).model_uri)
-        mlflow.models.list_evaluators()  # type: ignore[no-untyped-call]  # imports them while answers are awaited
+        with uninterrupted():
+            mlflow.models.list_evaluators()  # type: ignore[no-untyped-call]  # imports them while answers are awaited
         measured = measure(config, dataset, answers_of(asking, tracker))
         tracker.log(lambda: log_figures(measured))
         partial = f"the budget was spent with {asking.unasked:,} articles to go" if asking.unasked else None

@@ -19,6 +19,7 @@ from eval.evaluation import EvaluationRecord
 from eval.labeled_set import LabeledSet
 from eval.progress import Watch, nobody
 from eval.spool import Spool
+from eval.stopping import uninterrupted
 from eval.store import local_store_checked
 from eval.targets import Target
 
@@ -83,7 +84,8 @@ def evaluate(
         ended.callback(asking.stop)
         if target.waits:
             asking.start()
-        from eval.recording import Request, put_on_record  # three seconds, while the first answers are awaited
+        with uninterrupted():  # an import that is interrupted can go on without having been heard
+            from eval.recording import Request, put_on_record  # three seconds, while the first answers are awaited
 
         return put_on_record(target, dataset, asking, spool, Request(tags or {}, join, started_at))
 

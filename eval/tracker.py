@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.config import AgentConfig
 from agent.errors import StoreError
+from eval.stopping import uninterrupted
 from eval.store import open_store, sqlite_path
 from eval.tracking import experiment_name, tracked_run
 
@@ -33,11 +34,12 @@ class Tracker:
         self.problem = problem
 
     def log(self, step: Callable[[], Result]) -> Result | None:
-        """The result of one step; None when MLflow is away."""
+        """The result of one step, which is not interrupted; None when MLflow is away."""
         if self.problem:
             return None
         try:
-            return step()
+            with uninterrupted():
+                return step()
         except AWAY as err:
             self.problem = " ".join(str(err).split())
             return None
@@ -57,8 +59,9 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
     """
     with ExitStack() as ended:
         try:
-            open_store()
-            run = ended.enter_context(tracked_run(experiment_name(config.track), name, join=join))
+            with uninterrupted():
+                open_store()
+                run = ended.enter_context(tracked_run(experiment_name(config.track), name, join=join))
         except AWAY as err:
             if sqlite_path(str(mlflow.get_tracking_uri())):
                 raise
@@ -68,7 +71,7 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
         try:
             yield tracker
         except BaseException:
-            with suppress(*AWAY):  # what happened in the body is said, not that the run could not be ended
+            with suppress(*AWAY), uninterrupted():  # what happened in the body is said, not that this failed
                 ended.__exit__(*sys.exc_info())
             raise
         if tracker.problem:

@@ -10,12 +10,9 @@ from rich.progress import Progress as Bar
 
 from eval.console import err
 from eval.progress import Progress, Watch
+from eval.stopping import SIGNALS, hearing
 
 PLAIN_EVERY_S = 10.0
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after Ctrl-C and SIGTERM, as shells have them."""
-
-
 SAME_COMMAND = "Answers that were paid for are in the journal, and the same command goes on from there."
 WITHOUT_FRESH = "Answers that were paid for are in the journal; the same command without --fresh goes on from there."
 FROM_THE_START = "The local model keeps no journal; the same command starts again."
@@ -68,16 +65,21 @@ def watching(step: str, resume: str = SAME_COMMAND) -> Iterator[Watch]:
     """
     meter = Meter(time.monotonic())
     try:
-        with on_terminal(step, meter) if err.is_terminal else in_lines(step, meter) as watch:
+        with hearing() as heard, on_terminal(step, meter) if err.is_terminal else in_lines(step, meter) as show:
+
+            def watch(seen: Progress) -> None:
+                show(seen)
+                if heard:
+                    raise SystemExit(128 + heard[0])
+
             yield watch
-    except (KeyboardInterrupt, SystemExit) as stopped:
-        code = INTERRUPTED if isinstance(stopped, KeyboardInterrupt) else stopped.code
-        if code not in (INTERRUPTED, TERMINATED):
+    except SystemExit as stopped:
+        if stopped.code not in {128 + number for number in SIGNALS}:
             raise
         seen = meter.last
         done = f"{seen.done:,} of {seen.total:,} articles were answered" if seen else "Nothing was answered yet"
         err.print(f"Stopped. {done}. {resume}", soft_wrap=True)
-        raise click.exceptions.Exit(int(code)) from None
+        raise click.exceptions.Exit(int(stopped.code)) from None
 
 
 @contextmanager
