@@ -81,18 +81,20 @@ class App(NamedTuple):
 
     def workers(self) -> list[int]:
         """Processes that serve a version."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    if b"serving.app.worker" in (entry / "cmdline").read_bytes() and self._is_ours(int(entry.name)):
-                        found.append(int(entry.name))
-                except OSError:
-                    continue
-        return found
+        return workers_in(self.folder)
 
-    def _is_ours(self, pid: int) -> bool:
-        return Path(f"/proc/{pid}/cwd").readlink() == self.folder
+
+def workers_in(folder: Path) -> list[int]:
+    """Processes that serve a version for the server whose working directory this is."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if b"serving.app.worker" in (entry / "cmdline").read_bytes() and (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:

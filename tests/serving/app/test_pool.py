@@ -23,7 +23,7 @@ class Process:
         self.is_closed = False
         self.in_flight = 0
         self.silent_since = None
-        self.on_end: Callable[[], None] = lambda: None
+        self.ended = asyncio.Event()
 
     async def load(self, *_: Any) -> Loaded:
         return LOADED
@@ -36,7 +36,7 @@ class Process:
 
     def end(self) -> None:
         self.is_alive = False
-        self.on_end()
+        self.ended.set()
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_worker_is_replaced_although_no_process_was_to_be_had_at_first(started
         started.append(OSError("no process"))
         only.end()
         await until(lambda: one.workers == 1)
-        await one.close(0)
+        await one.close()
 
     asyncio.run(run())
 
@@ -96,6 +96,6 @@ def test_a_worker_that_ends_while_others_load_is_replaced(started: list[Process 
         late.load = load  # type: ignore[method-assign]
         await two.start([early, late])  # type: ignore[list-item]
         await until(lambda: two.workers == 2)
-        await two.close(0)
+        await two.close()
 
     asyncio.run(run())

@@ -162,6 +162,24 @@ def test_a_killed_worker_costs_503s_at_most_and_is_replaced(calm: App) -> None:
     assert calm.ask()[0] == 200
 
 
+def test_workers_that_die_soon_are_replaced_after_pauses_that_grow(calm: App) -> None:
+    calm.point(CHAMPION, OTHER_LOCAL)  # nothing is known of its workers yet
+    wait_until(lambda: calm.version() == OTHER_LOCAL and len(calm.workers()) == 1)
+    pauses_s = []
+    for _ in range(3):
+        wait_until(lambda: post_ready(calm.url) == 200)
+        [dying] = calm.workers()
+        died = time.monotonic()
+        os.kill(dying, signal.SIGKILL)
+        wait_until(lambda: post_ready(calm.url) == 503)
+        wait_until(lambda: set(calm.workers()) - {dying})  # noqa: B023 - it is waited for here
+        pauses_s.append(time.monotonic() - died)
+    first, second, third = pauses_s
+    assert first < second
+    assert second >= 1
+    assert third >= 2
+
+
 def test_the_challenger_gets_its_share_and_an_article_always_the_same_version(calm: App) -> None:
     calm.point(CHALLENGER, OTHER_LOCAL)
     wait_until(lambda: calm.traffic("--challenger", "30").returncode == 0)

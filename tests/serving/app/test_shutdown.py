@@ -1,25 +1,31 @@
 """What becomes of a server, and of what is in flight, when it is told to stop or cannot start."""
 
 import json
+import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
+from serving.predictions.sqlite_sink import DATABASE
 from serving.predictions.store import read_predictions
 from tests.conftest import ROOT
 from tests.llm_server import Behaviour, LLMServer
-from tests.serving.app.conftest import ARTICLE, post_ready, wait_until
+from tests.serving.app.conftest import ARTICLE, post_ready, wait_until, workers_in
 from tests.serving.running import make_champion, post
 
 
@@ -41,36 +47,74 @@ def command(port: int, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "serving.app", "--port", str(port), *arguments]
 
 
-def test_what_is_in_flight_is_answered_and_logged_before_the_server_ends(llm: LLMServer, tmp_path: Path) -> None:
+class Started(NamedTuple):
+    """A server of a version that asks an LLM."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+
+
+@contextmanager
+def started(folder: Path, **limits: float) -> Iterator[Started]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         config = AgentConfig.model_validate(load_candidate(provider="openai").model_dump())
-    environment = make_champion(tmp_path, config)
+    environment = make_champion(folder, config)
     smoke = {"most_misses": 2, "articles": [{"id": "cup", **ARTICLE, "category": "Sports"}]}
-    (tmp_path / "smoke.yaml").write_text(json.dumps(smoke))
+    (folder / "smoke.yaml").write_text(json.dumps(smoke))
+    (folder / "serving.yaml").write_text(json.dumps({"limits": limits}))
     port = free_port()
-    server = subprocess.Popen(command(port, "--smoke", "smoke.yaml"), cwd=tmp_path, env=environment)
-    statuses: list[int] = []
+    words = command(port, "--smoke", "smoke.yaml", "--settings", "serving.yaml")
+    server = subprocess.Popen(words, cwd=folder, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: alive(url) and post_ready(url) == 200)
+        yield Started(server, url)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_what_is_in_flight_is_answered_and_logged_before_the_server_ends(llm: LLMServer, tmp_path: Path) -> None:
+    statuses: list[int] = []
+    with started(tmp_path) as server:
         llm.behaviour = Behaviour(latency_s=1.5)
         callers = [
-            threading.Thread(target=lambda: statuses.append(post(f"{url}/classify", json.dumps(ARTICLE).encode())[0]))
+            threading.Thread(
+                target=lambda: statuses.append(post(f"{server.url}/classify", json.dumps(ARTICLE).encode())[0])
+            )
             for _ in range(8)
         ]
         for caller in callers:
             caller.start()
         wait_until(lambda: llm.in_flight == 8)
-        server.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         for caller in callers:
             caller.join()
-        assert server.wait(20) == -signal.SIGTERM  # as uvicorn ends when all is done
-    finally:
-        server.kill()
-        server.wait()
+        assert server.process.wait(20) == -signal.SIGTERM  # as uvicorn ends when all is done
     assert statuses == [200] * 8
     assert len(list(read_predictions(tmp_path / "serving-state"))) == 8
+
+
+def test_a_server_ends_in_time_whatever_hangs(llm: LLMServer, tmp_path: Path) -> None:
+    with (
+        started(tmp_path, shutdown_s=3) as server,
+        closing(sqlite3.connect(tmp_path / "serving-state" / DATABASE, isolation_level=None)) as log,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        log.execute("BEGIN IMMEDIATE")
+        assert post(f"{server.url}/classify", json.dumps(ARTICLE).encode())[0] == 200
+        llm.behaviour = Behaviour(latency_s=60)
+        asked = caller.submit(post, f"{server.url}/classify", json.dumps(ARTICLE).encode())
+        wait_until(lambda: llm.in_flight == 1)
+        [worker] = workers_in(tmp_path)
+        os.kill(worker, signal.SIGSTOP)
+        told = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == -signal.SIGTERM
+        assert time.monotonic() - told < 4.5
+        assert asked.result()[0] == 503
+    assert not workers_in(tmp_path)
 
 
 def alive(url: str) -> bool:
