@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agent.errors import NewsClassifierError
 from agent.records import Article, ArticleError, Classification, InvalidArticle
+from agent.replies import InOrder
 from serving.app.fleet import Fleet
 from serving.app.metrics import Metrics
 from serving.app.pool import NoWorker, Pool
@@ -142,14 +143,11 @@ class Answering:
         ready: asyncio.Queue[tuple[int, Record] | None] = asyncio.Queue()
         work = asyncio.ensure_future(self._answer(plan, lambda index, record: ready.put_nowait((index, record))))
         work.add_done_callback(lambda _: ready.put_nowait(None))
-        waiting: dict[int, Record] = {}
-        following = 0
+        order = InOrder[Record]()
         try:
             while (entry := await ready.get()) is not None:
-                waiting[entry[0]] = entry[1]
-                while following in waiting:
-                    yield waiting.pop(following)
-                    following += 1
+                for record in order.add(*entry):
+                    yield record
             await work
         finally:
             work.cancel()
