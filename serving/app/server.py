@@ -71,7 +71,7 @@ class Server:
         self._settings = settings
         self._closing_s = min(LONGEST_CLOSING_S, CLOSING_SHARE * settings.limits.shutdown_s)
         self._listener: Listener
-        place.make_folder()
+        place.claim()
         self._metrics = Metrics()
         self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
         self._traffic = TrafficControl(settings.traffic, settings.halt, place.state)

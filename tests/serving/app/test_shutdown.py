@@ -21,6 +21,7 @@ import pytest
 
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
+from serving.app.control import CONTROL_FILE
 from serving.predictions.sqlite_sink import DATABASE
 from serving.predictions.store import read_predictions
 from tests.conftest import ROOT
@@ -141,6 +142,32 @@ def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], said: s
     assert run.returncode == 2
     assert said in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_a_state_folder_is_one_servers_alone_and_free_again_when_that_is_killed(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config", ignore=shutil.ignore_patterns(".env"))
+    control = tmp_path / "serving-state" / CONTROL_FILE
+
+    @contextmanager
+    def running() -> Iterator["subprocess.Popen[bytes]"]:
+        port = free_port()
+        with subprocess.Popen(command(port), cwd=tmp_path) as server:
+            try:
+                wait_until(lambda: alive(f"http://127.0.0.1:{port}"))
+                yield server
+            finally:
+                server.kill()
+
+    with running():
+        before = control.read_text()
+        second = subprocess.run(command(free_port()), cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert "The state folder 'serving-state' is that of a running server" in second.stderr
+        assert "--state" in second.stderr
+        assert second.stderr.count("\n") == 1
+        assert control.read_text() == before
+    with running():
+        assert control.read_text() != before
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_changed(tmp_path: Path) -> None:
