@@ -54,6 +54,11 @@ class Fleet:
         """Who serves in a role."""
         return self._pools.get(role)
 
+    @property
+    def versions(self) -> list[Version]:
+        """All that have workers, also those that only finish what they have in flight."""
+        return [pool.version for pool in (*self._pools.values(), *self._ending)]
+
     async def begin(self) -> None:
         """Start the processes of the first version before it is known which one that is."""
         self._begun = [await Worker.start() for _ in range(self._size)]

@@ -111,7 +111,8 @@ def app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig) -> 
     with LLMServer() as llm, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", llm.api_key)
         patch.setenv("OPENAI_BASE_URL", f"{llm.url}/v1")
-        environment = dict(make_champion(folder, agent_config))
+        (folder / "temporary").mkdir()
+        environment = {**make_champion(folder, agent_config), "TMPDIR": str(folder / "temporary")}
         add_versions(folder, agent_config)
         (folder / "serving.yaml").write_text(yaml.safe_dump(SETTINGS))
         smoke = {"most_misses": 2, "articles": [{"id": "cup", **ARTICLE, "category": "Sports"}]}

@@ -109,6 +109,24 @@ def test_a_challenger_whose_files_are_gone_keeps_no_champion_out(calm: App) -> N
     wait_until(lambda: calm.metric("news_registry_unreadable") == 0)
 
 
+def test_the_files_of_versions_that_are_given_up_are_removed(calm: App) -> None:
+    def downloads() -> int:
+        return len([*(calm.folder / "temporary").glob("news-classifier-*/*")])
+
+    failing = 'news_swap_failing{role="champion"}'
+    wait_until(lambda: downloads() == 1)
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)
+    assert downloads() == 2
+    calm.point(CHAMPION, OTHER_LOCAL)
+    wait_until(lambda: calm.version() == OTHER_LOCAL and downloads() == 1)  # neither who failed nor who served before
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)  # it is there again
+    calm.point(CHALLENGER, GONE)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 1)
+    wait_until(lambda: downloads() == 2)
+
+
 def test_a_challenger_that_is_promoted_is_the_champion_in_every_way(calm: App) -> None:
     calm.point(CHALLENGER, OTHER_LOCAL)
     wait_until(lambda: calm.traffic("--challenger", "50").returncode == 0)
