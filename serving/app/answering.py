@@ -9,10 +9,11 @@ from agent.errors import NewsClassifierError
 from agent.records import Article, ArticleError, Classification, InvalidArticle
 from agent.replies import InOrder
 from serving.app.fleet import Fleet
+from serving.app.halt import Seen
 from serving.app.metrics import Metrics
 from serving.app.pool import NoWorker, Pool
 from serving.app.process import Record, WorkerLost
-from serving.app.traffic import Seen, TrafficControl
+from serving.app.traffic import TrafficControl
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
 from serving.predictions.record import Prediction, Role
