@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 Answer = TypeVar("Answer")
@@ -54,15 +54,26 @@ class StreamedReply:
         return {"type": "response.output_text.delta", "item_id": self.item_id, "delta": text}
 
 
+class InOrder(Generic[Answer]):
+    """Lets answers that come in any order go in that of their articles, each as soon as all before it are gone."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Answer] = {}
+        self._following = 0
+
+    def add(self, index: int, answer: Answer) -> Iterator[Answer]:
+        """Take an answer in, and let go what waits for nothing any more."""
+        self._waiting[index] = answer
+        while self._following in self._waiting:
+            yield self._waiting.pop(self._following)
+            self._following += 1
+
+
 def in_order(answers: Iterator[tuple[int, Answer]]) -> Iterator[Answer]:
     """Answers in the order of their articles, each as soon as it and all before it are there."""
-    waiting: dict[int, Answer] = {}
-    following = 0
-    for index, record in answers:
-        waiting[index] = record
-        while following in waiting:
-            yield waiting.pop(following)
-            following += 1
+    order = InOrder[Answer]()
+    for index, answer in answers:
+        yield from order.add(index, answer)
 
 
 def brief_json(record: Record) -> str:

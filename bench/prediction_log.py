@@ -25,7 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "none": {"sink": "none"},
     "sqlite": {"sink": "sqlite"},
     "sqlite, text kept": {"sink": "sqlite", "keep_text": True},
-    "parquet": {"sink": "parquet", "parquet_s": 2},
+    "parquet": {"sink": "parquet", "flush_s": 2},
     "mlflow, 1 %": {"sink": "mlflow"},
 }
 

@@ -19,16 +19,16 @@ AskOne = Callable[[Any], Coroutine[Any, Any, Any]]
 """Answers one article."""
 
 
-def answerer(agent: Any, send: Send) -> "Local | Waiting":
+def answerer(agent: Any, send: Send) -> "LocalAnswerer | ServiceAnswerer":
     """How this version's articles are answered."""
     if agent.config.provider == "sklearn":
-        return Local(agent, send)
+        return LocalAnswerer(agent, send)
     ask_one = agent.classifier.answer if hasattr(agent.classifier, "answer") else in_threads(agent)
-    return Waiting(ask_one, agent.config.max_concurrency, send)
+    return ServiceAnswerer(ask_one, agent.config.max_concurrency, send)
 
 
-class Local:
-    """Answers in this thread: all requests that are there at once are one batch to the model.
+class LocalAnswerer:
+    """Answers with a model in this process, in this thread: all requests that are there at once are one batch to it.
 
     Args:
         agent: Of the version.
@@ -95,8 +95,8 @@ class Local:
             self._send(answered(request, parts, end=request in ended))
 
 
-class Waiting:
-    """Asks a service about many articles at a time.
+class ServiceAnswerer:
+    """Answers by asking a service that takes its time, about many articles at once.
 
     Args:
         ask_one: Answers one article.

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from agent.errors import NewsClassifierError
 from agent.records import Article, ArticleError, Classification, InvalidArticle
+from agent.replies import InOrder
 from serving.app.fleet import Fleet
+from serving.app.halt import Seen
 from serving.app.metrics import Metrics
 from serving.app.pool import NoWorker, Pool
 from serving.app.process import Record, WorkerLost
-from serving.app.traffic import Seen, TrafficControl
+from serving.app.traffic import TrafficControl
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.log import PredictionLog
 from serving.predictions.record import Prediction, Role
@@ -142,14 +144,11 @@ class Answering:
         ready: asyncio.Queue[tuple[int, Record] | None] = asyncio.Queue()
         work = asyncio.ensure_future(self._answer(plan, lambda index, record: ready.put_nowait((index, record))))
         work.add_done_callback(lambda _: ready.put_nowait(None))
-        waiting: dict[int, Record] = {}
-        following = 0
+        order = InOrder[Record]()
         try:
             while (entry := await ready.get()) is not None:
-                waiting[entry[0]] = entry[1]
-                while following in waiting:
-                    yield waiting.pop(following)
-                    following += 1
+                for record in order.add(*entry):
+                    yield record
             await work
         finally:
             work.cancel()

@@ -57,8 +57,8 @@ class Fleet:
         """Start the processes of the first version before it is known which one that is."""
         self._begun = [await Worker.start() for _ in range(self._size)]
 
-    async def show(self, wanted: Wanted, *, with_challenger: bool) -> dict[Role, str]:
-        """Make what serves what is wanted; whoever serves goes on until the next one has shown that it can.
+    async def swap_to(self, wanted: Wanted, *, with_challenger: bool) -> dict[Role, str]:
+        """Have the wanted versions serve; whoever serves goes on until the next one has shown that it can.
 
         Returns: Why not, for each role where that did not work.
         """

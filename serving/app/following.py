@@ -63,7 +63,7 @@ class Following:
             return None
         if self._wanted.challenger is None:
             return self._wanted.unknown or f"{self._source.name} has no challenger."
-        return (await self._show()).get("challenger")
+        return (await self._swap()).get("challenger")
 
     async def _look(self, downloads: Path) -> None:
         """Take note of what the registry says."""
@@ -94,13 +94,13 @@ class Following:
     async def _keep(self) -> None:
         """Make what serves what is wanted, whenever that changes, and again where it did not work."""
         while True:
-            await self._show()
+            await self._swap()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._settings.every_s)
             self._changed.clear()
 
-    async def _show(self) -> Mapping[Role, str]:
-        return await self._fleet.show(self._wanted, with_challenger=self._traffic.needs_challenger)
+    async def _swap(self) -> Mapping[Role, str]:
+        return await self._fleet.swap_to(self._wanted, with_challenger=self._traffic.needs_challenger)
 
 
 async def without_end(work: Callable[[], Coroutine[None, None, None]]) -> None:

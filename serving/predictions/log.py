@@ -2,8 +2,7 @@
 
 `append` puts predictions into a queue in memory and returns; a thread writes the queue every `flush_s` seconds, sooner
 when `flush_rows` wait. A server that is killed (SIGKILL, out of memory) loses what was appended in the last `flush_s`
-seconds and the write under way, for parquet in the last `parquet_s`; what is written stays readable. `close` writes
-what is left.
+seconds and the write under way; what is written stays readable. `close` writes what is left.
 
 Where nothing can be written (disk full, file locked, store away) answers go on: predictions wait, up to `queue_rows`,
 and it is tried again every second, into a new file if the old one is gone; what is beyond is dropped and counted.

@@ -16,14 +16,11 @@ class LogSettings(BaseModel):
     """Whether title and content are kept too, without secrets; otherwise an article is known by hash and id alone."""
     sample: float | None = Field(default=None, gt=0, le=1)
     """Share of requests whose articles are kept, shadows included; unless set, 0.01 for mlflow and 1 for files."""
-    flush_s: float = Field(default=0.5, ge=0.01, le=60)
-    """How long a prediction waits at most before it is written, to any sink but parquet."""
-    flush_rows: int = Field(default=500, ge=1)
-    """So many waiting predictions are written at once, to any sink but parquet."""
-    parquet_s: float = Field(default=60, ge=0.01, le=3600)
-    """As flush_s, for parquet, where every write is a file of its own: what a killed server can lose."""
-    parquet_rows: int = Field(default=10_000, ge=1)
-    """As flush_rows, for parquet."""
+    flush_s: float | None = Field(default=None, ge=0.01, le=3600)
+    """How long a prediction waits at most before it is written: what a killed server can lose. Unless set, 0.5; for
+    parquet 60, because every write is a file of its own there."""
+    flush_rows: int | None = Field(default=None, ge=1)
+    """So many waiting predictions are written at once; unless set, 500, and 10,000 for parquet."""
     queue_rows: int = Field(default=20_000, ge=1)
     """Predictions that wait at most, for example while the disk is full; what is beyond is dropped and counted."""
     keep_days: float | None = Field(default=None, gt=0)
@@ -39,16 +36,15 @@ class LogSettings(BaseModel):
     @property
     def every_s(self) -> float:
         """How long a prediction waits at most before it is written."""
-        return self.parquet_s if self.sink == "parquet" else self.flush_s
+        return self.flush_s or (60.0 if self.sink == "parquet" else 0.5)
 
     @property
     def every_rows(self) -> int:
         """How many waiting predictions are written at once."""
-        return self.parquet_rows if self.sink == "parquet" else self.flush_rows
+        return self.flush_rows or (10_000 if self.sink == "parquet" else 500)
 
     @model_validator(mode="after")
     def _queue_holds_what_is_written_at_once(self) -> Self:
         if self.queue_rows < self.every_rows:
-            name = "parquet_rows" if self.sink == "parquet" else "flush_rows"
-            raise ValueError(f"queue_rows must be at least {name}, which is {self.every_rows}")
+            raise ValueError(f"queue_rows must be at least flush_rows, which is {self.every_rows}")
         return self

@@ -532,25 +532,27 @@ class TestNames:
         assert refused(answer, 404, plain_app)["request_id"] == given
 
 
+@pytest.fixture(scope="module")
+def keys() -> tuple[str, str]:
+    return MARK + "0123456789", make_key()[0]
+
+
+@pytest.fixture(scope="module")
+def locked(plain_app: PlainApp, keys: tuple[str, str]) -> Iterator[PlainApp]:
+    """A server of its own on the same store, with two keys; the second may be used three times a minute."""
+    settings = {
+        "api_keys": [
+            {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "requests_per_minute": limit}
+            for name, key, limit in zip(("desk", "few"), keys, (6000, 3), strict=True)
+        ]
+    }
+    (plain_app.folder / "locked.yaml").write_text(yaml.safe_dump(settings))
+    options = ["--settings", "locked.yaml", "--state", "locked-state"]
+    with serving(plain_app.folder, plain_app.environment, "app", *options, ready="/ready") as url:
+        yield plain_app._replace(url=url)
+
+
 class TestKeys:
-    @pytest.fixture(scope="class")
-    def keys(self) -> tuple[str, str]:
-        return MARK + "0123456789", make_key()[0]
-
-    @pytest.fixture(scope="class")
-    def locked(self, plain_app: PlainApp, keys: tuple[str, str]) -> Iterator[PlainApp]:
-        """A server of its own on the same store, with two keys; the second may be used three times a minute."""
-        settings = {
-            "api_keys": [
-                {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "requests_per_minute": limit}
-                for name, key, limit in zip(("desk", "few"), keys, (6000, 3), strict=True)
-            ]
-        }
-        (plain_app.folder / "locked.yaml").write_text(yaml.safe_dump(settings))
-        options = ["--settings", "locked.yaml", "--state", "locked-state"]
-        with serving(plain_app.folder, plain_app.environment, "app", *options, ready="/ready") as url:
-            yield plain_app._replace(url=url)
-
     def test_whoever_has_no_key_is_told_the_same(self, locked: PlainApp, keys: tuple[str, str]) -> None:
         wrong: Sequence[dict[str, str]] = [
             {},

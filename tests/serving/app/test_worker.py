@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.records import Article, Classification
-from serving.app.answerers import BATCH_CHARS, BATCH_SIZE, Local
+from serving.app.answerers import BATCH_CHARS, BATCH_SIZE, LocalAnswerer
 from serving.app.frames import Frames
 from serving.app.worker import serve
 
@@ -37,9 +37,9 @@ class Agent:
 async def ask(agent: Agent, requests: Sequence[Sequence[Article]]) -> list[dict[str, Any]]:
     """All messages of a worker that is asked all at once."""
     sent: list[bytes] = []
-    local = Local(agent, sent.append)
+    answerer = LocalAnswerer(agent, sent.append)
     for number, articles in enumerate(requests):
-        local.ask(number, articles)
+        answerer.ask(number, articles)
     async with asyncio.timeout(10):
         while sum(message.get("end", True) for message in map(json.loads, sent)) < len(requests):
             await asyncio.sleep(0)

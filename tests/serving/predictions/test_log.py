@@ -44,7 +44,7 @@ from tests.serving.predictions.test_log import prediction, until
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
-log = PredictionLog(LogSettings(sink=sys.argv[2], flush_s=0.02, parquet_s=0.02, keep_text=True), Path(sys.argv[1]))
+log = PredictionLog(LogSettings(sink=sys.argv[2], flush_s=0.02, keep_text=True), Path(sys.argv[1]))
 log.start()
 appended = 0
 while not log.failed:
@@ -81,7 +81,7 @@ def prediction(**changes: Any) -> Prediction:
 
 @contextmanager
 def running(folder: Path, **settings: Any) -> Iterator[PredictionLog]:
-    log = PredictionLog(LogSettings(**({"flush_s": 0.02, "parquet_s": 0.02} | settings)), folder)
+    log = PredictionLog(LogSettings(**({"flush_s": 0.02} | settings)), folder)
     log.start()
     try:
         yield log
@@ -289,7 +289,7 @@ def test_nothing_is_kept_where_nothing_is_to_be_kept(tmp_path: Path) -> None:
         ({"sink": "postgres"}, "'sqlite', 'parquet', 'mlflow' or 'none'"),
         ({"sample": 0}, "greater than 0"),
         ({"queue_rows": 100}, "queue_rows must be at least flush_rows, which is 500"),
-        ({"sink": "parquet", "queue_rows": 5000}, "queue_rows must be at least parquet_rows, which is 10000"),
+        ({"sink": "parquet", "queue_rows": 5000}, "queue_rows must be at least flush_rows, which is 10000"),
         ({"sinks": "sqlite"}, "is not a setting. Allowed: experiment, flush_rows"),
     ],
 )

@@ -28,7 +28,7 @@ from pathlib import Path
 from serving.predictions.log import LogSettings, PredictionLog
 from tests.serving.predictions.test_log import prediction
 
-log = PredictionLog(LogSettings(sink="parquet", parquet_s=0.2), Path(sys.argv[1]))
+log = PredictionLog(LogSettings(sink="parquet", flush_s=0.2), Path(sys.argv[1]))
 log.start()
 for number in range(1_000_000):
     log.append([prediction(request_id=str(number), time=time.time())])
@@ -55,7 +55,7 @@ def test_what_is_read_is_what_was_appended_in_the_order_of_time(tmp_path: Path, 
     whole = Prediction(
         3.5, "r3", "shadow", "6", "b" * 32, None, None, None, None, 0.5, 1.25, 0.5, "timeout", "T", "C ü\0"
     )
-    with running(tmp_path, sink=sink, parquet_s=0.02, keep_text=True) as log:
+    with running(tmp_path, sink=sink, flush_s=0.02, keep_text=True) as log:
         log.append([prediction(time=2.0, request_id="r2"), prediction(time=1.0, request_id="r1"), whole])
     found = list(read_predictions(tmp_path))
     assert [each.request_id for each in found] == ["r1", "r2", "r3"]
