@@ -47,11 +47,17 @@ class Fleet:
         self._retry_at: dict[str, float] = {}
         """When a version that failed may be tried again, on the loop's clock."""
         self._turn = asyncio.Lock()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[Pool, asyncio.Task[None]] = {}
+        """Replaced, and still finishing what they have in flight."""
 
     def pool(self, role: Role) -> Pool | None:
         """Who serves in a role."""
         return self._pools.get(role)
+
+    @property
+    def versions(self) -> list[Version]:
+        """All that have workers, also those that only finish what they have in flight."""
+        return [pool.version for pool in (*self._pools.values(), *self._ending)]
 
     async def begin(self) -> None:
         """Start the processes of the first version before it is known which one that is."""
@@ -75,14 +81,13 @@ class Fleet:
             return problems
 
     async def close(self) -> None:
-        """End all processes after what they have in flight."""
+        """End all processes at once."""
         async with self._turn:
-            pools, self._pools = list(self._pools.values()), {}
-            await asyncio.gather(
-                *(pool.close(self._settings.limits.shutdown_s) for pool in pools),
-                *(worker.close() for worker in self._begun),
-                *self._ending,
-            )
+            for task in self._ending.values():
+                task.cancel()
+            pools = {*self._pools.values(), *self._ending}
+            self._pools = {}
+            await asyncio.gather(*(pool.close() for pool in pools), *(worker.close() for worker in self._begun))
 
     async def _fill(self, role: Role, version: Version, problems: dict[Role, str]) -> None:
         """Let a version serve in a role, if it can and does not already."""
@@ -131,7 +136,7 @@ class Fleet:
             await self._check(pool)
         except BaseException:
             if not known:
-                await pool.close(0)
+                await pool.close()
             raise
         return pool
 
@@ -162,7 +167,6 @@ class Fleet:
         async def end() -> None:
             await asyncio.sleep(LINGER_S)
             await pool.close(self._settings.limits.request_timeout_s)
+            del self._ending[pool]
 
-        task = asyncio.get_running_loop().create_task(end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._ending[pool] = asyncio.create_task(end())

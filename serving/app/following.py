@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ class Following:
         self._traffic = traffic
         self._wanted = Wanted(source.fixed)
         self._changed = asyncio.Event()
+        self._downloaded: set[Path] = set()
+        """Folders of versions that were wanted at some time."""
         self._problem: str | None = None
         self._heard = time.monotonic()
 
@@ -49,7 +52,7 @@ class Following:
         """Start to follow.
 
         Args:
-            downloads: Folder for versions that are not on this machine; has to outlive those who serve.
+            downloads: Folder for the files of versions; has to outlive those who serve.
         """
         work: list[Callable[[], Coroutine[None, None, None]]] = [self._keep]
         if self._source.fixed is None:
@@ -89,15 +92,24 @@ class Following:
         if news.champion is None:
             log.error("%s has no %r yet. Make one: news-classifier run.", self._source.name, self._source.aliases[0])
         self._wanted = news
+        self._downloaded |= {version.folder for version in news.versions}
         self._changed.set()
 
     async def _keep(self) -> None:
         """Make what serves what is wanted, whenever that changes, and again where it did not work."""
         while True:
             await self._swap()
+            await self._remove_what_was_given_up()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._settings.every_s)
             self._changed.clear()
+
+    async def _remove_what_was_given_up(self) -> None:
+        """Remove the files of versions that are neither wanted nor serve any more."""
+        needed = {version.folder for version in (*self._wanted.versions, *self._fleet.versions)}
+        for folder in self._downloaded - needed:
+            self._downloaded.discard(folder)
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _swap(self) -> Mapping[Role, str]:
         return await self._fleet.swap_to(self._wanted, with_challenger=self._traffic.needs_challenger)

@@ -88,7 +88,7 @@ class Guard:
                 await self._pass(scope, headers, request_id, receive, reply)
         except CallerLeft:
             status = CALLER_LEFT
-        except Exception as err:
+        except (Exception, asyncio.CancelledError) as err:
             if status:  # the answer has begun; it ends without its end, and with the connection
                 log.warning("Request %s ended early: %s", request_id, type(err).__name__)
                 return
@@ -220,10 +220,12 @@ def replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def problem_of(err: Exception, request_id: str) -> Problem:
+def problem_of(err: BaseException, request_id: str) -> Problem:
     """What a caller is told of an error."""
     if isinstance(err, Problem):
         return err
+    if isinstance(err, asyncio.CancelledError):  # by uvicorn, in the end
+        return busy("The server ends, and there was no time left to answer. Ask again in a moment.")
     if isinstance(err, HTTPException):
         status = HTTPStatus(err.status_code)
         return Problem(status, f"{status.phrase}. The routes are listed at /openapi.json.", **dict(err.headers or {}))

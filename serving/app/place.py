@@ -1,5 +1,7 @@
 """Where a server listens, and the folder that it keeps things in."""
 
+import fcntl
+import os
 import socket
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +11,7 @@ from serving.app.settings import ServingSettings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG = 2048
+LOCK_FILE = "server.lock"
 
 
 class Place(NamedTuple):
@@ -43,10 +46,20 @@ class Place(NamedTuple):
                 "serve key NAME' and put it into config/serving.yaml, or say --no-keys where others check who asks."
             )
 
-    def make_folder(self) -> None:
-        """Make the state folder, which is its owner's alone. Raises ConfigError."""
+    def claim(self) -> None:
+        """Make the state folder, which is its owner's alone, and this server's until the process ends in whatever way.
+
+        Raises:
+            ConfigError: it cannot be made, or another server has it.
+        """
         try:
             self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.state / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)  # workers do not inherit it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise ConfigError(
+                f"The state folder {str(self.state)!r} is that of a running server. Give another --state, or end that."
+            ) from err
         except OSError as err:
             raise ConfigError(
                 f"The state folder {str(self.state)!r} cannot be made: {err.strerror}. Give another --state."

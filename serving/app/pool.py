@@ -3,15 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from agent.errors import NewsClassifierError
 from serving.app.process import Loaded, OnAnswers, Worker, WorkerLost
 from serving.app.settings import ServingSettings
 from serving.app.versions import Version
 
-LONGEST_PAUSE_S = 30.0
-"""Between attempts to replace a worker."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""Before a worker is replaced that ended soon; the first one is replaced at once."""
+LONG_LIFE_S = 60.0
+"""A worker that lived for so long ended for a reason of its own, and is replaced at once."""
 log = logging.getLogger(__name__)
 
 
@@ -37,8 +38,7 @@ class Pool:
         self._concurrency = settings.limits.calls_in_flight
         self._on_restart = on_restart
         self._workers: list[Worker] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._is_closing = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, begun: Sequence[Worker] = ()) -> None:
         """Start and load all workers.
@@ -59,9 +59,9 @@ class Pool:
             await asyncio.gather(*(worker.close() for worker in ready))
             raise
         self.loaded = found[0]
-        for worker in ready:
-            self._take_in(worker)
-        self._do(self._watch())
+        self._workers = ready
+        work = [*(self._keep(worker) for worker in ready), self._watch()]
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     @property
     def workers(self) -> int:
@@ -90,11 +90,11 @@ class Pool:
             raise NoWorker(f"Version {self.version.number} has no worker at the moment.")
         await min(alive, key=lambda worker: worker.in_flight).ask(articles, on_answers)
 
-    async def close(self, patience_s: float) -> None:
-        """Take no more articles, finish what is in flight, and end. Closing twice is allowed."""
-        self._is_closing = True
+    async def close(self, patience_s: float = 0.0) -> None:
+        """Finish what is in flight if that does not take too long, and end. Closing twice is allowed."""
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         loop = asyncio.get_running_loop()
         end = loop.time() + patience_s
         while any(worker.in_flight for worker in self._workers) and loop.time() < end:
@@ -104,31 +104,32 @@ class Pool:
     async def _load(self, worker: Worker) -> Loaded:
         return await worker.load(self.version.folder, self._concurrency, self._watch_settings.load_timeout_s)
 
-    def _take_in(self, worker: Worker) -> None:
-        worker.on_end = lambda: self._replace(worker)
-        self._workers.append(worker)
-        if not worker.is_alive:  # it ended while others were still loading
-            self._replace(worker)
-
-    def _replace(self, worker: Worker) -> None:
-        if self._is_closing or worker not in self._workers:
-            return
-        self._workers.remove(worker)
-        log.error("A worker of version %s ended and is replaced.", self.version.number)
-        self._do(worker.close())
-        self._do(self._start_another())
-
-    async def _start_another(self) -> None:
-        pause_s = 0.5
+    async def _keep(self, worker: Worker | None) -> None:
+        """Have another worker whenever one ends: at once, then after pauses that grow until one lives long."""
+        pause_s = 0.0
         while True:
+            if worker and await self._life_s(worker) > LONG_LIFE_S:
+                pause_s = 0.0
+            log.error("Version %s lacks a worker; another one is started in %g s.", self.version.number, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
             self._on_restart()
             try:
-                self._take_in(await self._loaded_worker())
-                return
+                worker = await self._loaded_worker()
             except (WorkerLost, OSError) as err:  # the latter: no memory or no process to be had now
                 log.error("Version %s has no new worker: %s", self.version.number, err)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                worker = None
+            else:
+                self._workers.append(worker)
+
+    async def _life_s(self, worker: Worker) -> float:
+        """Wait until a worker ends. Returns how long that took, in seconds."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await worker.ended.wait()
+        self._workers.remove(worker)
+        await worker.close()
+        return clock() - began
 
     async def _loaded_worker(self) -> Worker:
         worker = await Worker.start()
@@ -152,8 +153,3 @@ class Pool:
                     log.error("A worker of version %s gives no sign of life.", self.version.number)
                     worker.kill()
             await asyncio.sleep(self._watch_settings.ping_s)
-
-    def _do(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -17,7 +17,6 @@ Record = Mapping[str, Any]
 """A `Classification` as JSON."""
 OnAnswers = Callable[[Sequence[tuple[int, Record]]], None]
 """Given answers, each with the index of its article, as they come."""
-STOP_TIMEOUT_S = 5.0
 
 
 class WorkerLost(NewsClassifierError):
@@ -58,8 +57,8 @@ class Worker:
         """Whether the version's provider was down when last heard of."""
         self.silent_since: float | None = None
         """When it was pinged without having answered since, on the loop's clock, in seconds."""
-        self.on_end: Callable[[], None] = lambda: None
-        """Called when the process is gone."""
+        self.ended = asyncio.Event()
+        """Set when the process is gone."""
 
     @classmethod
     async def start(cls) -> "Worker":
@@ -137,14 +136,11 @@ class Worker:
             self._process.kill()
 
     async def close(self) -> None:
-        """End the process and wait until it is gone. Closing twice is allowed."""
+        """End the process, which keeps nothing that could be lost, and wait until it is gone. Twice is allowed."""
         self.is_alive = False
         self._frames.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
-        except TimeoutError:
-            self.kill()
-            await self._process.wait()
+        self.kill()
+        await self._process.wait()
 
     def _receive(self, frame: bytes) -> None:
         message = from_json(frame)
@@ -181,4 +177,4 @@ class Worker:
             self._ready.exception()  # nobody may be waiting for it
         for number in list(self._asked):
             self._settle(number, WorkerLost("The worker ended before it answered."))
-        self.on_end()
+        self.ended.set()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -39,6 +40,20 @@ PREFIX = "news-classifier-"
 """Of the temporary folder."""
 KEEP_ALIVE_S = 75
 """Longer than clients and load balancers keep idle connections, so that no request meets one that is being closed."""
+CLOSING_SHARE, LONGEST_CLOSING_S = 0.25, 8.0
+"""Of the time to end: what is kept for the log when nothing is answered any more."""
+
+
+class Listener(uvicorn.Server):
+    """Uvicorn, which notes when it is told to stop, so that all that ends shares one limit."""
+
+    answers_until = 0.0
+    """Until when what is in flight may take then, on the loop's clock, in seconds."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self.answers_until = asyncio.get_running_loop().time() + (self.config.timeout_graceful_shutdown or 0)
+        await super().shutdown(sockets)
 
 
 class Server:
@@ -54,7 +69,9 @@ class Server:
     def __init__(self, source: Source, place: Place, settings: ServingSettings, smoke: SmokeSet) -> None:
         self._place = place
         self._settings = settings
-        place.make_folder()
+        self._closing_s = min(LONGEST_CLOSING_S, CLOSING_SHARE * settings.limits.shutdown_s)
+        self._listener: Listener
+        place.claim()
         self._metrics = Metrics()
         self._fleet = Fleet(place.workers, settings, smoke, self._metrics)
         self._traffic = TrafficControl(settings.traffic, settings.halt, place.state)
@@ -81,7 +98,7 @@ class Server:
         gc.collect()
         gc.freeze()  # what was imported stays; it need not be gone through again and again
         gc.set_threshold(20_000)
-        uvicorn.Server(
+        self._listener = Listener(
             uvicorn.Config(
                 self.app(),
                 loop="uvloop",
@@ -93,9 +110,10 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=int(self._settings.limits.shutdown_s),
+                timeout_graceful_shutdown=int(self._settings.limits.shutdown_s - self._closing_s),
             )
-        ).run(sockets=[listening])
+        )
+        self._listener.run(sockets=[listening])
 
     def app(self) -> Guard:
         """The ASGI application."""
@@ -126,9 +144,10 @@ class Server:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._answering.finish(), self._settings.limits.shutdown_s)
+                    async with asyncio.timeout_at(self._listener.answers_until):
+                        await self._answering.finish()
                 await self._fleet.close()
-                await asyncio.to_thread(self._log.close)
+                await asyncio.to_thread(self._log.close, self._closing_s)
 
     def _refresh(self) -> None:
         """Bring the figures up to date that nobody counts."""

@@ -42,8 +42,9 @@ class Limits(Settings):
     """How long a request may take in all, in seconds; then it gets a 504."""
     calls_in_flight: int = Field(default=64, ge=1, le=1000)
     """Calls of one worker to its provider at once; fewer while the provider says that it has too many."""
-    shutdown_s: float = Field(default=115.0, gt=0)
-    """How long what is in flight may take after the server was told to stop, in seconds."""
+    shutdown_s: float = Field(default=118.0, gt=0)
+    """How long the server may take to end after it was told to, in seconds; what is in flight then has all of that but
+    the last quarter, or 8 s, in which the log is written."""
 
 
 class ApiKey(Settings):

@@ -36,6 +36,11 @@ class Wanted(NamedTuple):
     unknown: str | None = None
     """Why it could not be found out who the challenger is: whoever is it goes on. None if it could."""
 
+    @property
+    def versions(self) -> list[Version]:
+        """All of them."""
+        return [version for version in (self.champion, self.challenger) if version]
+
 
 class Source(NamedTuple):
     """Where versions come from."""

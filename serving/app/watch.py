@@ -15,6 +15,7 @@ from serving.app.versions import Version, Wanted
 
 RESTART_S = 5.0
 """Before a watcher that ended is started again."""
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 class Unreadable(RegistryError):
@@ -31,7 +32,7 @@ async def watching(
         name: Of the registered model.
         aliases: As `serving.app.watcher` takes them.
         settings: How often to look.
-        downloads: Folder for versions that are not on this machine; MLflow leaves them wherever temporary files go.
+        downloads: Folder for the files of versions, which whoever asks removes.
     """
     process: asyncio.subprocess.Process | None = None
 
@@ -48,7 +49,7 @@ async def watching(
                 *aliases,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env=os.environ | {"TMPDIR": str(downloads)},
+                env=os.environ | {"TMPDIR": str(downloads), **QUIET},
             )
             assert process.stdout
             async for line in process.stdout:

@@ -8,8 +8,10 @@ ends.
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from agent.errors import NewsClassifierError
+from agent.errors import ArtifactError, NewsClassifierError
 from agent.redaction import redact
 from eval.store import open_store
 from registry.versions import EVIDENCE_TAG, Registry, version_uri
@@ -63,7 +65,7 @@ class Watcher:
         self._name = name
         self._registry: Registry | None = None
         self._known: dict[str, Found] = {}
-        """Of versions, by their numbers; a version never changes."""
+        """Of versions, by their numbers; a version never changes, but its files are removed when it is given up."""
 
     def look(self, aliases: list[str]) -> Found:
         """Who has the aliases, or why that cannot be read."""
@@ -84,17 +86,32 @@ class Watcher:
         number = alias if alias.isdigit() else held.get(alias)
         if number is None:
             return None
-        if number not in self._known:
+        if number not in self._known or not Path(str(self._known[number]["folder"])).exists():
             assert self._registry
-            tags = self._registry.tags(number)
-            folder = mlflow.artifacts.download_artifacts(version_uri(self._name, number))
             self._known[number] = {
                 "name": self._name,
                 "number": number,
-                "folder": str(Path(folder).resolve()),
-                "evidence_hash": tags.get(EVIDENCE_TAG),
+                "evidence_hash": self._registry.tags(number).get(EVIDENCE_TAG),
+                "folder": str(download(version_uri(self._name, number))),
             }
         return {**self._known[number], "alias": None if alias.isdigit() else alias}
+
+
+def download(uri: str) -> Path:
+    """Copy the files of a version into a folder of their own, of which nothing stays if that fails.
+
+    Raises:
+        ArtifactError: there are none.
+    """
+    folder = Path(tempfile.mkdtemp()).resolve()
+    try:
+        mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+        if not (folder / "MLmodel").is_file():
+            raise ArtifactError(f"{uri} holds no MLmodel. Were its files removed? Register it again.")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def told(err: Exception) -> str:

@@ -26,8 +26,6 @@ __all__ = ["ArticleKey", "LogSettings", "Prediction", "PredictionLog"]
 
 RETRY_S = 1.0
 """Between two attempts while nothing can be written."""
-CLOSE_S = 30.0
-"""How long `close` waits for what is left to be written."""
 ROWS_IN_A_TURN = 10
 """After so many the thread that answers may go on; it would otherwise wait five milliseconds for its turn."""
 DELETE_EVERY_S = 3600.0
@@ -108,12 +106,16 @@ class PredictionLog:
             self._wake.set()
         return too_many
 
-    def close(self) -> None:
-        """Write what is left and end the thread, in thirty seconds at most: not to be called where a loop runs."""
+    def close(self, patience_s: float = 30.0) -> None:
+        """Write what is left and end the thread: not to be called where a loop runs.
+
+        Args:
+            patience_s: How long that may take, in seconds; what is not written then is lost.
+        """
         self._closing.set()
         self._wake.set()
         if self._writer:
-            self._writer.join(CLOSE_S)
+            self._writer.join(patience_s)
         if self.waiting:
             logger.error("Predictions: %d were not written: %s", self.waiting, self.problem or "there was no time left")
             self._given_up += self.waiting

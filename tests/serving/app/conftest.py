@@ -81,18 +81,20 @@ class App(NamedTuple):
 
     def workers(self) -> list[int]:
         """Processes that serve a version."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    if b"serving.app.worker" in (entry / "cmdline").read_bytes() and self._is_ours(int(entry.name)):
-                        found.append(int(entry.name))
-                except OSError:
-                    continue
-        return found
+        return workers_in(self.folder)
 
-    def _is_ours(self, pid: int) -> bool:
-        return Path(f"/proc/{pid}/cwd").readlink() == self.folder
+
+def workers_in(folder: Path) -> list[int]:
+    """Processes that serve a version for the server whose working directory this is."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if b"serving.app.worker" in (entry / "cmdline").read_bytes() and (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:
@@ -109,7 +111,8 @@ def app(tmp_path_factory: pytest.TempPathFactory, agent_config: AgentConfig) -> 
     with LLMServer() as llm, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", llm.api_key)
         patch.setenv("OPENAI_BASE_URL", f"{llm.url}/v1")
-        environment = dict(make_champion(folder, agent_config))
+        (folder / "temporary").mkdir()
+        environment = {**make_champion(folder, agent_config), "TMPDIR": str(folder / "temporary")}
         add_versions(folder, agent_config)
         (folder / "serving.yaml").write_text(yaml.safe_dump(SETTINGS))
         smoke = {"most_misses": 2, "articles": [{"id": "cup", **ARTICLE, "category": "Sports"}]}

@@ -23,7 +23,7 @@ class Process:
         self.is_closed = False
         self.in_flight = 0
         self.silent_since = None
-        self.on_end: Callable[[], None] = lambda: None
+        self.ended = asyncio.Event()
 
     async def load(self, *_: Any) -> Loaded:
         return LOADED
@@ -36,7 +36,7 @@ class Process:
 
     def end(self) -> None:
         self.is_alive = False
-        self.on_end()
+        self.ended.set()
 
 
 @pytest.fixture
@@ -80,9 +80,33 @@ def test_a_worker_is_replaced_although_no_process_was_to_be_had_at_first(started
         started.append(OSError("no process"))
         only.end()
         await until(lambda: one.workers == 1)
-        await one.close(0)
+        await one.close()
 
     asyncio.run(run())
+
+
+def test_the_pauses_before_workers_are_replaced_grow_until_one_lives_long(
+    started: list[Process | OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.app.pool.FIRST_PAUSE_S", 0.3)
+    monkeypatch.setattr("serving.app.pool.LONG_LIFE_S", 0.4)
+
+    async def run() -> list[float]:
+        one, living, pauses_s = pool(1), Process(), []
+        await one.start([living])  # type: ignore[list-item]
+        clock = asyncio.get_running_loop().time
+        for life_s in (0, 0, 0, 0.5, 0):
+            await asyncio.sleep(life_s)
+            started.append(following := Process())
+            ended = clock()
+            living.end()
+            await until(lambda: one.workers == 1)
+            pauses_s.append(clock() - ended)
+            living = following
+        await one.close()
+        return pauses_s
+
+    assert asyncio.run(run()) == pytest.approx([0, 0.3, 0.6, 0, 0.3], abs=0.15)
 
 
 def test_a_worker_that_ends_while_others_load_is_replaced(started: list[Process | OSError]) -> None:
@@ -96,6 +120,6 @@ def test_a_worker_that_ends_while_others_load_is_replaced(started: list[Process 
         late.load = load  # type: ignore[method-assign]
         await two.start([early, late])  # type: ignore[list-item]
         await until(lambda: two.workers == 2)
-        await two.close(0)
+        await two.close()
 
     asyncio.run(run())

@@ -109,6 +109,24 @@ def test_a_challenger_whose_files_are_gone_keeps_no_champion_out(calm: App) -> N
     wait_until(lambda: calm.metric("news_registry_unreadable") == 0)
 
 
+def test_the_files_of_versions_that_are_given_up_are_removed(calm: App) -> None:
+    def downloads() -> int:
+        return len([*(calm.folder / "temporary").glob("news-classifier-*/*")])
+
+    failing = 'news_swap_failing{role="champion"}'
+    wait_until(lambda: downloads() == 1)
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)
+    assert downloads() == 2
+    calm.point(CHAMPION, OTHER_LOCAL)
+    wait_until(lambda: calm.version() == OTHER_LOCAL and downloads() == 1)  # neither who failed nor who served before
+    calm.point(CHAMPION, BROKEN)
+    wait_until(lambda: calm.metric(failing) == 1)  # it is there again
+    calm.point(CHALLENGER, GONE)
+    wait_until(lambda: calm.metric("news_registry_unreadable") == 1)
+    wait_until(lambda: downloads() == 2)
+
+
 def test_a_challenger_that_is_promoted_is_the_champion_in_every_way(calm: App) -> None:
     calm.point(CHALLENGER, OTHER_LOCAL)
     wait_until(lambda: calm.traffic("--challenger", "50").returncode == 0)
@@ -160,6 +178,24 @@ def test_a_killed_worker_costs_503s_at_most_and_is_replaced(calm: App) -> None:
     assert callers.statuses[503] > 0
     assert while_nobody_is_there == HTTPStatus.UNPROCESSABLE_ENTITY
     assert calm.ask()[0] == 200
+
+
+def test_workers_that_die_soon_are_replaced_after_pauses_that_grow(calm: App) -> None:
+    calm.point(CHAMPION, OTHER_LOCAL)  # nothing is known of its workers yet
+    wait_until(lambda: calm.version() == OTHER_LOCAL and len(calm.workers()) == 1)
+    pauses_s = []
+    for _ in range(3):
+        wait_until(lambda: post_ready(calm.url) == 200)
+        [dying] = calm.workers()
+        died = time.monotonic()
+        os.kill(dying, signal.SIGKILL)
+        wait_until(lambda: post_ready(calm.url) == 503)
+        wait_until(lambda: set(calm.workers()) - {dying})  # noqa: B023 - it is waited for here
+        pauses_s.append(time.monotonic() - died)
+    first, second, third = pauses_s
+    assert first < second
+    assert second >= 1
+    assert third >= 2
 
 
 def test_the_challenger_gets_its_share_and_an_article_always_the_same_version(calm: App) -> None:
