@@ -162,11 +162,11 @@ bench-predictions: $(STAMP) ## Measure what the prediction log costs, and what a
 	$(BIN)/python bench/prediction_log.py
 
 bench-registry: $(STAMP) ## Race 100 promoters on SQLite and PostgreSQL, 500 versions, a rollback
-	$(BIN)/python bench/registry.py
+	$(BIN)/python bench/promotions.py
 
 bench-serve: $(STAMP) ## Measure the server beside a bare proxy and the model in-process; ten minutes of chaos
 	@test -d models/local-sklearn || $(BIN)/news-classifier train
-	$(BIN)/python bench/serving.py
+	$(BIN)/python bench/production_server.py
 
 bench-statistics: $(STAMP) ## Measure how often a comparison is wrong, and how often it finds what is there
 	$(BIN)/python bench/error_rates.py

@@ -26,20 +26,18 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, where this file hides a package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for parts of the tests, which are not installed
 
 import aiohttp
-import mlflow
 import yaml
 from chaos_callers import Book, Caller
 from chaos_world import CHALLENGER, World
-from evaluation import MB, memory_bytes
-from figures import Figure, measured
+from figures import Figure, measure_parts
 from moody_service import SHIFTS, Labels, Mood, labels_of, moody_service
-from providers import ROOT
-from rich.console import Console
-from served_versions import MODEL, add_champion, local_agent, new_store
+from processes import MB, memory_bytes
+from served_versions import add_champion, local_agent, new_store
 from servers import Running, app
+from surroundings import LOCAL_MODEL, ROOT, quiet_mlflow
 
 from agent.classifier import Classifier
 from agent.config import AgentConfig
@@ -232,14 +230,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2, help="How long.")
     parser.add_argument("--callers", type=int, default=12, help="How many ask at once.")
     parser.add_argument("--seed", type=int, default=SEED, help="Of what goes wrong, and when.")
-    parser.add_argument("--model", type=Path, default=MODEL, help="Folder of the local model.")
+    parser.add_argument("--model", type=Path, default=LOCAL_MODEL, help="Folder of the local model.")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    mlflow.tracing.disable()
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     model = options.model.resolve()
     part = partial(measure_chaos, model=model, minutes=options.minutes, callers=options.callers, seed=options.seed)
-    sys.exit(0 if measured(f"Chaos, {options.minutes:g} minutes", part, Console(width=150)) else 1)
+    measure_parts([(f"Chaos, {options.minutes:g} minutes", part)])
 
 
 if __name__ == "__main__":

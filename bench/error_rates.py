@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
+from figures import print_table
 
 from eval.metrics import accuracy as accuracy_metric
 from eval.metrics import recall as recall_metric
@@ -221,16 +220,14 @@ def main() -> None:
     simulations = parser.parse_args().simulations
     started = time.monotonic()
     rows = list(measure(simulations))
-    table = Table(title=f"Verdicts in {simulations:,} simulations a row", title_justify="left")
-    for column in ("truth: verdict", "share", "must be", "exactly", "beside it", ""):
-        table.add_column(column, no_wrap=True)
+    cells = []
     for row in rows:
         must_be = f"{max(row.low, 0):.1%} to {min(row.high, 1):.1%}"
         exact = "" if row.exact is None else f"{row.exact:.2%}"
-        table.add_row(row.what, f"{row.share:.2%}", must_be, exact, row.beside, "kept" if row.kept else "BROKEN")
-    console = Console(width=145)
-    console.print(table)
-    console.print(f"{time.monotonic() - started:.0f} s")
+        cells.append((row.what, f"{row.share:.2%}", must_be, exact, row.beside, "kept" if row.kept else "BROKEN"))
+    columns = ("truth: verdict", "share", "must be", "exactly", "beside it", "")
+    print_table(f"Verdicts in {simulations:,} simulations a row", columns, cells, left=columns)
+    print(f"{time.monotonic() - started:.0f} s")
     sys.exit(0 if all(row.kept for row in rows) else 1)
 
 

@@ -1,4 +1,4 @@
-"""A registry with many versions, and what is asked of MLflow's stores; for bench/registry.py."""
+"""A registry with many versions, and what is asked of MLflow's stores; for bench/promotions.py."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -6,8 +6,7 @@ python bench/model_search.py [--data data/training_news.jsonl]
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from figures import print_table
 
 from agent.labels import TASKS, LabelSet, Task
 from agent.settings import read_settings
@@ -55,18 +54,14 @@ def main() -> None:
     dataset = load_labeled_set(options.data, read_settings(Path("config/labels.yaml"), LabelSet))
     for task in TASKS:
         examples = collect_examples([dataset], task)
-        table = Table(title=f"{task}: {len(examples.texts):,} articles, {config.folds} folds", title_justify="left")
-        for column in ("pipeline", "accuracy", "macro F1", "log loss"):
-            table.add_column(column, justify="left" if column == "pipeline" else "right")
+        rows = []
         for name, alternative in alternatives(task).items():
             found = cross_validated(task, examples, alternative, config)
-            table.add_row(
-                name,
-                f"{found.accuracy:.3f} ± {found.accuracy_sd:.3f}",
-                f"{found.macro_f1:.3f} ± {found.macro_f1_sd:.3f}",
-                f"{found.log_loss:.3f}",
-            )
-        Console(width=100).print(table)
+            accuracy = f"{found.accuracy:.3f} ± {found.accuracy_sd:.3f}"
+            macro_f1 = f"{found.macro_f1:.3f} ± {found.macro_f1_sd:.3f}"
+            rows.append((name, accuracy, macro_f1, f"{found.log_loss:.3f}"))
+        title = f"{task}: {len(examples.texts):,} articles, {config.folds} folds"
+        print_table(title, ("pipeline", "accuracy", "macro F1", "log loss"), rows, left=["pipeline"])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from echo_service import TEXTS, Connection, Service, chat, response
-from providers import ROOT
+from surroundings import ROOT
 
 STORY = re.compile(rb"\(story (\d+)\)")
 MODEL = re.compile(rb'"model": ?"([^"]+)"')

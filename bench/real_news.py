@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from figures import print_table
 
 from agent.errors import NewsClassifierError
 from agent.labels import LabelSet
@@ -67,14 +66,14 @@ def main() -> None:
             score("shipped model, dev_bbc", options.model, bbc, 0.72),
             score("trained on dev_train8, dev_eval8", Path(scratch), eight, 0.73),
         ]
-    table = Table(title="Category accuracy on real news", title_justify="left")
-    for column in ("", "articles", "accuracy", "95 % interval", "asked"):
-        table.add_column(column, justify="left" if not column else "right")
+    rows = []
     for found in scores:
         interval = wilson(found.right, found.total)
         spread = f"[{interval.low:.3f}, {interval.high:.3f}]" if interval else "-"
-        table.add_row(found.what, f"{found.total:,}", f"{found.right / found.total:.3f}", spread, f"{found.asked:.2f}")
-    Console(width=110).print(table)
+        share = f"{found.right / found.total:.3f}"
+        rows.append((found.what, f"{found.total:,}", share, spread, f"{found.asked:.2f}"))
+    columns = ("", "articles", "accuracy", "95 % interval", "asked")
+    print_table("Category accuracy on real news", columns, rows, left=[""])
 
 
 if __name__ == "__main__":

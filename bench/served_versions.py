@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
-from providers import ROOT, Json, environment_for, questions
+from llm_clients import questions
+from surroundings import NO_SERVICE, ROOT, Json, copy_configuration, environment_for
 
 from agent.champion import CHAMPION, MODEL_NAME
 from agent.config import AgentConfig
@@ -17,9 +17,7 @@ from eval.candidates import named_candidate
 from eval.store import open_store
 from tests.serving.running import add_version, point
 
-MODEL = ROOT / "models/local-sklearn"
 CHAMPION_URI = f"models:/{MODEL_NAME}@{CHAMPION}"
-NO_SERVICE = "127.0.0.1:9"
 ARTICLES = 400
 BATCH = 256
 SMOKE = {
@@ -49,7 +47,7 @@ def new_store(folder: Path, address: str = NO_SERVICE) -> dict[str, str]:
 
     Returns: The environment of processes that work there, too.
     """
-    shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns(".env"))
+    copy_configuration(folder)
     (folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE))
     os.chdir(folder)
     store = f"sqlite:///{folder}/mlflow.db"

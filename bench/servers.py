@@ -12,15 +12,12 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation import MB, children, memory_bytes
-from providers import ROOT
+from processes import MB, cpu_s, descendants, memory_bytes
+from surroundings import ROOT, news_classifier
 
 START_S = 120.0
 STOP_S = 30.0
 LOOK_EVERY_S = 0.02
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-USER_AND_SYSTEM = slice(11, 13)
-"""Of the fields of /proc/PID/stat that follow the name, which may hold anything."""
 ROLES = {"serving.app.worker": "worker", "serving.app.watcher": "watcher"}
 FRONT = "front"
 
@@ -43,7 +40,7 @@ class Running(NamedTuple):
     def pids(self) -> Mapping[int, str]:
         """All its processes, with what each of them is."""
         found = {}
-        for pid in (self.pid, *children(self.pid)):
+        for pid in (self.pid, *descendants(self.pid)):
             with suppress(OSError):  # it has just ended
                 found[pid] = role_of(pid)
         return found
@@ -73,12 +70,6 @@ def by_role(values: Mapping[int, tuple[str, float]]) -> dict[str, float]:
     for role, value in values.values():
         found[role] = found.get(role, 0.0) + value
     return found
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[USER_AND_SYSTEM])) / CLOCK_TICKS
 
 
 def free_port() -> int:
@@ -139,14 +130,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 def app(folder: Path, environment: Mapping[str, str], *options: str) -> AbstractContextManager[Running]:
     """`news-classifier serve app` in a folder with configuration and store."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("news-classifier")), "serve", "app", "--port", str(port), *options]
+    command = news_classifier("serve", "app", "--port", str(port), *options)
     return running(command, port, "/ready", folder, environment)
 
 
 def models_serve(folder: Path, environment: Mapping[str, str]) -> AbstractContextManager[Running]:
     """`mlflow models serve` on the champion of the folder's store, set up by `news-classifier serve local`."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("news-classifier")), "serve", "local", "--port", str(port)]
+    command = news_classifier("serve", "local", "--port", str(port))
     return running(command, port, "/ping", folder, environment)
 
 

@@ -13,18 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any, NamedTuple
 
 import mlflow
-from rich.console import Console
-from rich.table import Table
+from figures import print_table
+from surroundings import LOCAL_MODEL, ROOT
 
 from agent.config import AgentConfig
-from agent.labels import LabelSet
 from agent.local_model import load_local_model
-from agent.settings import read_settings
 from agent.text_features import article_text
 from eval.labeled_set import load_labeled_set
 from eval.logged_model import log_agent
@@ -49,7 +49,39 @@ mlflow.pyfunc.load_model(sys.argv[1])
 print(time.perf_counter() - started)
 """
 BATCH = 1000
-LIMIT = 1.3
+ROUNDS = {1: 300, BATCH: 15}
+"""How often calls with so many articles are made."""
+LOADS = 5
+"""How often each agent is loaded in each way."""
+LEAST_PER_S = 3000
+
+
+class Agents(NamedTuple):
+    """Addresses of logged agents."""
+
+    ours: str
+    empty: str
+
+
+class CallTimes(NamedTuple):
+    """Median seconds of one call."""
+
+    empty_s: float
+    bare_s: float
+    """Of the models without an agent around them."""
+    agent_s: float
+
+    @property
+    def ratio(self) -> float:
+        """The agent's as a multiple of what it cannot do without."""
+        return self.agent_s / (self.empty_s + self.bare_s)
+
+
+class LoadTimes(NamedTuple):
+    """Median seconds of `load_model` in a new process that has imported mlflow."""
+
+    uri: float
+    folder: float
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -59,88 +91,101 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_turn(actions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each action, all of them run once a round."""
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(rounds + 1):
-        for name, action in actions.items():
-            times[name].append(timed(action))
-    return {name: median(values[1:]) for name, values in times.items()}
+def in_turn(actions: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each action, all of them run once a round; the first round does not count."""
+    times = [[timed(action) for action in actions] for _ in range(rounds + 1)]
+    return [median(each) for each in zip(*times[1:], strict=True)]
 
 
-def load_seconds(model_uri: str, folder: str) -> float:
-    """Seconds of `load_model` in a new process that has imported mlflow."""
+def logged(config: AgentConfig, folder: Path) -> Agents:
+    """Log the agent and an empty one in a store in a folder."""
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("speed", artifact_location=f"{folder}/artifacts"))
+    empty = folder / "empty.py"
+    empty.write_text(EMPTY_AGENT, encoding="utf-8")
+    with mlflow.start_run():
+        ours_uri = log_agent(config).model_uri
+        empty_uri = mlflow.pyfunc.log_model(name="empty", python_model=str(empty), pip_requirements=[]).model_uri
+    return Agents(ours_uri, empty_uri)
+
+
+def load_s(model_uri: str, store: str) -> float:
+    """Seconds of one `load_model`."""
     command = [sys.executable, "-P", "-c", LOAD_TIME, model_uri]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
+
+
+def load_times(model_uri: str) -> LoadTimes:
+    """How long an agent takes to load, by its address and from a folder."""
+    store = mlflow.get_tracking_uri()
+    ways = (model_uri, mlflow.artifacts.download_artifacts(model_uri))
+    return LoadTimes(*(median(load_s(way, store) for _ in range(LOADS)) for way in ways))
+
+
+def call_times(agents: Agents, model: Path, articles: Sequence[Mapping[str, Any]]) -> dict[int, CallTimes]:
+    """How long calls take, by the number of articles in them."""
+    agent, empty = mlflow.pyfunc.load_model(agents.ours), mlflow.pyfunc.load_model(agents.empty)
+    models = load_local_model(model).tasks.values()
+
+    def call_models(texts: Sequence[str]) -> None:
+        for each in models:
+            each.predict_proba(texts)
+
+    found = {}
+    for size, rounds in ROUNDS.items():
+        request = {"input": [], "custom_inputs": {"articles": articles[:size]}}
+        texts = [text_of(article) for article in articles[:size]]
+        actions = (partial(empty.predict, request), partial(call_models, texts), partial(agent.predict, request))
+        found[size] = CallTimes(*in_turn(actions, rounds))
+    return found
+
+
+def text_of(article: Mapping[str, Any]) -> str:
+    """What the models read of an article."""
+    return article_text(article["title"], article["content"])
+
+
+def show(calls: Mapping[int, CallTimes], ours: LoadTimes, empty: LoadTimes, characters: float) -> None:
+    """Print everything, and once more for machines."""
+    columns = ("articles a call", "empty agent, ms", "bare models, ms", "agent, ms", "agent / (empty + bare)")
+    rows = []
+    for size, found in calls.items():
+        rows.append((str(size), *(f"{1000 * seconds:.2f}" for seconds in found), f"{found.ratio:.2f}"))
+    print_table("One core, untraced, medians", columns, rows)
+    for way, mine, other in (("a folder", ours.folder, empty.folder), ("a models:/ URI", ours.uri, empty.uri)):
+        print(f"load_model after import mlflow, from {way}: {mine:.2f} s; of an empty agent: {other:.2f} s")
+    per_s = BATCH / calls[BATCH].agent_s
+    print(f"articles/s, {BATCH} a call, {characters:.0f} characters each: {per_s:,.0f} (at least {LEAST_PER_S:,})")
+    figures = {
+        "ratios": {size: found.ratio for size, found in calls.items()},
+        "load_model_s": ours._asdict(),
+        "empty_load_model_s": empty._asdict(),
+        "articles_per_s": per_s,
+    }
+    print(json.dumps(figures))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", type=Path, default=Path("models/local-sklearn"))
-    parser.add_argument("--data", type=Path, default=Path("data/labeled_news.jsonl"))
+    parser.add_argument("--model", type=Path, default=LOCAL_MODEL)
+    parser.add_argument("--data", type=Path, default=ROOT / "data/labeled_news.jsonl")
     options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    labels = read_settings(Path("config/labels.yaml"), LabelSet)
-    rows = load_labeled_set(options.data, labels).rows
-    articles = [rows[n % len(rows)].article.model_dump() for n in range(BATCH)]
-    texts = [article_text(article["title"], article["content"]) for article in articles]
-    models = load_local_model(options.model).tasks.values()
-    config = AgentConfig.from_file(Path("config/agents/local-sklearn.yaml"))
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    config = AgentConfig.from_file(ROOT / "config/agents/local-sklearn.yaml")
     config = config.model_copy(update={"artifact": options.model.resolve()})
-
-    with tempfile.TemporaryDirectory() as scratch:
-        mlflow.set_tracking_uri(f"sqlite:///{scratch}/mlflow.db")
-        mlflow.set_experiment(experiment_id=mlflow.create_experiment("speed", artifact_location=f"{scratch}/artifacts"))
-        empty_file = Path(scratch) / "empty.py"
-        empty_file.write_text(EMPTY_AGENT, encoding="utf-8")
-        with mlflow.start_run():
-            agent_uri = log_agent(config).model_uri
-            empty_uri = mlflow.pyfunc.log_model(
-                name="empty", python_model=str(empty_file), pip_requirements=[]
-            ).model_uri
+    rows = load_labeled_set(options.data, config.labels).rows
+    articles = [rows[n % len(rows)].article.model_dump() for n in range(BATCH)]
+    with tempfile.TemporaryDirectory() as folder:
+        agents = logged(config, Path(folder))
         mlflow.tracing.disable()
-        agent, empty = mlflow.pyfunc.load_model(agent_uri), mlflow.pyfunc.load_model(empty_uri)
-        addresses = [(uri, mlflow.artifacts.download_artifacts(uri)) for uri in (agent_uri, empty_uri)]
-        loads = [[median(load_seconds(way, scratch) for _ in range(5)) for way in ways] for ways in addresses]
-
-        table = Table(title="One core, untraced, medians", title_justify="left")
-        for column in ("articles a call", "empty agent, ms", "bare models, ms", "agent, ms", "agent / (empty + bare)"):
-            table.add_column(column, justify="right")
-        ratios = {}
-        speed = 0.0
-        for size, rounds in ((1, 300), (BATCH, 15)):
-            request = {"input": [], "custom_inputs": {"articles": articles[:size]}}
-            given = texts[:size]
-            found = in_turn(
-                {
-                    "empty": lambda request=request: empty.predict(request),
-                    "bare": lambda given=given: [model.predict_proba(given) for model in models],
-                    "agent": lambda request=request: agent.predict(request),
-                },
-                rounds,
-            )
-            ratios[size] = found["agent"] / (found["empty"] + found["bare"])
-            speed = size / found["agent"]
-            cells = [f"{1000 * found[name]:.2f}" for name in ("empty", "bare", "agent")]
-            table.add_row(str(size), *cells, f"{ratios[size]:.2f}")
-    Console().print(table)
-    (by_uri, from_folder), (empty_by_uri, empty_from_folder) = loads
-    for way, ours, theirs in (("a folder", from_folder, empty_from_folder), ("a models:/ URI", by_uri, empty_by_uri)):
-        print(f"load_model after import mlflow, from {way}: {ours:.2f} s; of an empty agent: {theirs:.2f} s")
-    characters = sum(map(len, texts)) / BATCH
-    print(f"articles/s, {BATCH} a call, {characters:.0f} characters each: {speed:,.0f} (at least 3,000)")
-    figures = {
-        "ratios": ratios,
-        "load_model_s": {"folder": from_folder, "uri": by_uri},
-        "empty_load_model_s": {"folder": empty_from_folder, "uri": empty_by_uri},
-        "articles_per_s": speed,
-    }
-    print(json.dumps(figures))
+        ours, empty = map(load_times, agents)
+        calls = call_times(agents, options.model, articles)
+    show(calls, ours, empty, sum(len(text_of(article)) for article in articles) / BATCH)
 
 
 if __name__ == "__main__":

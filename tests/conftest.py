@@ -6,10 +6,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import mlflow
 import pytest
+from hypothesis import HealthCheck, settings
 from mlflow.tracking import MlflowClient
+from mlflow.tracking._model_registry import utils as mlflow_registry
+from mlflow.tracking._tracking_service import utils as mlflow_tracking
 
 from agent.config import AgentConfig
 from agent.labels import LabelSet
@@ -24,8 +28,19 @@ SLICE = 640
 
 
 def pytest_configure() -> None:
-    """No test talks to anything but this machine, MLflow's telemetry included."""
+    """No test talks to anything but this machine, MLflow's telemetry included, or fails because it is busy."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
+
+
+@pytest.fixture(autouse=True)
+def _no_traces() -> Iterator[None]:
+    """What a test leaves in the environment is gone, and so are the addresses that MLflow remembers and puts there."""
+    tracking = patch.object(mlflow_tracking, "_tracking_uri", mlflow_tracking._tracking_uri)
+    registry = patch.object(mlflow_registry, "_registry_uri", mlflow_registry._registry_uri)
+    with patch.dict(os.environ), tracking, registry:
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -58,17 +58,23 @@ class LocalAnswerer:
 
     def _answer(self) -> None:
         self._is_due = False
-        batch = self._next()
+        self._answer_together(self._next())
+        if self._waiting:
+            self._be_due()
+
+    def _answer_together(self, batch: Sequence[tuple[int, int, int, Any]]) -> None:
         try:
             records = dict(self._agent.classify([article for *_, article in batch]))
         except Exception as err:
-            for request in dict.fromkeys(entry[0] for entry in batch):
-                self._send(failed(request, err))
-                self.cancel(request)
+            requests = list(dict.fromkeys(entry[0] for entry in batch))
+            if len(requests) == 1:
+                self._send(failed(requests[0], err))
+                self.cancel(requests[0])
+                return
+            for request in requests:  # one of them is to blame, and the others should not pay for it
+                self._answer_together([entry for entry in batch if entry[0] == request])
         else:
             self._hand_over(batch, records)
-        if self._waiting:
-            self._be_due()
 
     def _next(self) -> list[tuple[int, int, int, Any]]:
         batch: list[tuple[int, int, int, Any]] = []

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.app.control import CONTROL_PATH
 from serving.app.keys import NOBODY, Keys
 from serving.app.metrics import Metrics
-from serving.app.problems import Problem, busy
+from serving.app.problems import CALLER_LEFT, CallerLeft, Problem, busy
 from serving.app.settings import Limits
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
@@ -40,7 +41,7 @@ class Guard:
         hosts: Names that the server may be asked under; any where empty. Keeps pages of other sites, which a browser on
             this machine shows, from asking.
         metrics: Where it is counted.
-        paths: Those of the routes; others are counted together.
+        paths: Those of the routes, which are counted by themselves; others are counted together.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Guard:
         self._hosts = frozenset(hosts)
         self._metrics = metrics
         self._paths = frozenset(paths)
+        self._templates = {path: compile_path(path)[0] for path in paths if "{" in path}
         self._requests = 0
         self._bytes = 0
 
@@ -84,15 +86,21 @@ class Guard:
         try:
             async with asyncio.timeout(self._limits.request_timeout_s):
                 await self._pass(scope, headers, request_id, receive, reply)
+        except CallerLeft:
+            status = CALLER_LEFT
         except (Exception, asyncio.CancelledError) as err:
             if status:  # the answer has begun; it ends without its end, and with the connection
                 log.warning("Request %s ended early: %s", request_id, type(err).__name__)
                 return
             await problem_of(err, request_id).response(request_id)(scope, receive, reply)
         finally:
-            path = scope["path"]
-            route = path if path in self._paths else "other"
-            self._metrics.request(route, status, time.perf_counter() - started)
+            self._metrics.request(self._route(scope["path"]), status, time.perf_counter() - started)
+
+    def _route(self, path: str) -> str:
+        """The path as the routes have it, `/endpoints/{name}/invocations`, so that callers cannot make up labels."""
+        if path in self._paths:
+            return path
+        return next((template for template, regex in self._templates.items() if regex.match(path)), "other")
 
     async def _pass(
         self, scope: Scope, headers: dict[bytes, bytes], request_id: str, receive: Receive, reply: Send
@@ -155,7 +163,7 @@ class Guard:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Problem(HTTPStatus.BAD_REQUEST, "The body ended early.")
+                        raise CallerLeft
                     part = message.get("body", b"")
                     body += part
                     self._bytes += len(part)

@@ -15,7 +15,7 @@ class Metrics:
         counter, gauge = partial(Counter, registry=self._registry), partial(Gauge, registry=self._registry)
         seconds = partial(Histogram, registry=self._registry, buckets=SECONDS)
         answer = ["version", "role"]
-        self._requests = counter("news_requests", "Requests by route and status", ["route", "status"])
+        self._requests = counter("news_requests", "Requests by route and status; 499: it was left", ["route", "status"])
         self._request_seconds = seconds("news_request_seconds", "From the head of a request to its end", ["route"])
         self._articles = counter("news_articles", "Articles; outcome: ok, or the error's type", [*answer, "outcome"])
         self._article_seconds = seconds("news_article_seconds", "From asking a version to its answer", answer)

@@ -17,7 +17,7 @@ from serving.app.settings import ServingSettings
 Node = dict[str, Any]
 DESCRIPTION = """\
 Classifies news articles: category and sentiment. Every answer of a route has the header X-Request-Id; errors are
-RFC 9457 problem details. What is no HTTP at all is refused before that, with 400, 408 or 431 and no such body."""
+RFC 9457 problem details. What is no HTTP at all is refused before that, with 400, 408 or 431 and the same body."""
 PROBLEMS: Mapping[HTTPStatus, str] = {
     HTTPStatus.BAD_REQUEST: "The body is not JSON in UTF-8, or ended early.",
     HTTPStatus.UNAUTHORIZED: "There is no key, or it is not one of this server's.",

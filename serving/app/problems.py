@@ -20,6 +20,14 @@ ERROR_CODES = {
 """MLflow's word for a status, for clients of MLflow's; `BAD_REQUEST` for any other."""
 
 
+CALLER_LEFT = 499
+"""nginx's status for a caller who is gone before the answer; counted, and sent to nobody."""
+
+
+class CallerLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
 class Problem(Exception):
     """A request that is not answered.
 

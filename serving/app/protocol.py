@@ -1,14 +1,21 @@
-"""HTTP as uvicorn reads it, for callers who send a request slowly or without end."""
+"""HTTP as uvicorn reads it, for callers who send a request slowly, without end, or something else."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.app.problems import Problem
 
 MAX_HEAD_BYTES = 65_536
 """Of everything around a body: its head, what stands between its chunks and behind them."""
-TOO_SLOW = "408 Request Timeout"
-TOO_LONG = "431 Request Header Fields Too Large"
+NO_HTTP = Problem(HTTPStatus.BAD_REQUEST, "This cannot be read as HTTP/1.1.")
+TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "The head of the request did not arrive in time.")
+TOO_LONG = Problem(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head of a request may have {MAX_HEAD_BYTES:,} bytes."
+)
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -35,6 +42,10 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unread_bytes > MAX_HEAD_BYTES:
             self._give_up(TOO_LONG)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called at what is no HTTP."""
+        self._refuse(NO_HTTP)
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -78,11 +89,21 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._due.cancel()
             self._due = None
 
-    def _give_up(self, status: str) -> None:
+    def _give_up(self, problem: Problem) -> None:
         if self.transport.is_closing():
             return
         if self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body):
-            self.transport.write(f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode())
+            self._refuse(problem)
+        else:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer where there is no request that the guard could answer, and end the connection."""
+        request_id = uuid4().hex
+        answer = problem.response(request_id)
+        answer.headers.update({"x-request-id": request_id, "connection": "close"})
+        head = b"".join(b"%b: %b\r\n" % field for field in answer.raw_headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[problem.status], head, bytes(answer.body)))
         self.transport.close()
 
 

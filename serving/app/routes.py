@@ -17,7 +17,7 @@ from serving.app.answering import Answered, Answering, NobodyThere, Plan
 from serving.app.bodies import Body, agent_batch, batch_of_lines, plain_batch, read_object, row_of
 from serving.app.fleet import ROLES, Fleet
 from serving.app.metrics import Metrics
-from serving.app.problems import Problem, busy, unsupported, wrong_shape
+from serving.app.problems import CallerLeft, Problem, busy, unsupported, wrong_shape
 from serving.app.process import Record
 
 JSON = "application/json"
@@ -172,7 +172,7 @@ class Routes:
         try:
             await asyncio.wait((answers, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not answers.done():
-                raise Problem(HTTPStatus.BAD_REQUEST, "The caller left.")
+                raise CallerLeft
             return answers.result()
         except NobodyThere as err:
             raise busy("No worker could answer. Ask again in a moment.") from err

@@ -1,12 +1,15 @@
 """Two versions that were asked the same articles: where a shadow's labels are others than those that were served.
 
-Only there can labels change which version is better, so only there are they worth asking people for.
+Only there can labels change which version is better, so only there are they worth asking people for. Articles are
+counted in a temporary file, so that memory does not grow with the log.
 """
 
+import json
+import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from agent.errors import DataError
 from agent.labels import TASKS, Task
@@ -17,6 +20,41 @@ PARTNER_S = 3600.0
 
 Versions = frozenset[str]
 """Of the registered model; two of them."""
+Order = Literal["confident", "newest", "random"]
+ORDERS: Mapping[Order, str] = {
+    "confident": "confidence DESC, time DESC",
+    "newest": "time DESC",
+    "random": "article_hash",  # nobody knows what it will be for a text
+}
+"""What disagreements are sorted by. The start of a random order stands for the whole; that of another one does not."""
+ARTICLES = """
+CREATE TABLE articles (
+    article_hash TEXT PRIMARY KEY,
+    article_id TEXT,
+    compared INTEGER,
+    different INTEGER,
+    differ_in TEXT,
+    confidence REAL,
+    time REAL,
+    newest TEXT
+) WITHOUT ROWID
+"""
+"""The last four are of the newest pair that differs, and NULL where none does."""
+TAKE_IN = """
+INSERT INTO articles VALUES (?, ?, 1, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    article_id = coalesce(excluded.article_id, article_id),
+    compared = compared + 1,
+    different = different + excluded.different,
+    differ_in = coalesce(excluded.differ_in, differ_in),
+    confidence = coalesce(excluded.confidence, confidence),
+    time = coalesce(excluded.time, time),
+    newest = coalesce(excluded.newest, newest)
+"""
+DISAGREEMENTS = """
+SELECT article_id, COUNT(*) OVER (PARTITION BY article_id), compared, different, newest
+FROM articles WHERE newest IS NOT NULL ORDER BY {} LIMIT ?
+"""
 
 
 class Pair(NamedTuple):
@@ -52,22 +90,22 @@ class Disagreement(NamedTuple):
 
     article_id: str | None
     """The caller's, if it was ever given."""
-    newest: Pair
-    """The newest of them that differ."""
+    namesakes: int
+    """How many of the disagreements have this id, itself included."""
     compared: int
     """How often both versions answered it."""
     different: int
     """How often their labels differed."""
+    newest: Pair
+    """The newest of them that differ."""
 
 
-@dataclass
-class _Counted:
-    """What is known of one article so far."""
-
-    compared: int = 0
-    different: int = 0
-    article_id: str | None = None
-    newest: Pair | None = None
+def temporary_table() -> sqlite3.Connection:
+    """A table of articles in a file without a name, which is gone with its connection."""
+    connection = sqlite3.connect("", isolation_level=None)
+    connection.execute(ARTICLES)
+    connection.execute("BEGIN")
+    return connection
 
 
 @dataclass
@@ -81,21 +119,29 @@ class Comparison:
     """How often one of them, or both, had no answer."""
     last: float = 0.0
     """When they were compared last."""
-    _articles: dict[str, _Counted] = field(default_factory=dict)
+    _table: sqlite3.Connection = field(default_factory=temporary_table)
 
     @property
     def articles(self) -> int:
         """How many different articles both answered."""
-        return len(self._articles)
+        return self._count("COUNT(*)")
 
     @property
-    def disagreements(self) -> list[Disagreement]:
+    def different(self) -> int:
         """Articles whose labels differed at least once."""
-        return [
-            Disagreement(counted.article_id, counted.newest, counted.compared, counted.different)
-            for counted in self._articles.values()
-            if counted.newest
-        ]
+        return self._count("COUNT(newest)")
+
+    @property
+    def different_in(self) -> Mapping[Task, int]:
+        """Those of them whose labels of a task differed, the last time that any did."""
+        return {task: self._count(f"COUNT(*) FILTER (WHERE differ_in LIKE '%{task}%')") for task in TASKS}
+
+    def disagreements(self, order: Order, limit: int | None = None) -> Iterator[Disagreement]:
+        """Articles whose labels differed at least once, `limit` of them at most."""
+        found = self._table.execute(DISAGREEMENTS.format(ORDERS[order]), (limit or -1,))
+        for article_id, namesakes, compared, different, newest in found:
+            pair = Pair(*map(Prediction._make, json.loads(newest)))
+            yield Disagreement(article_id, namesakes, compared, different, pair)
 
     def add(self, pair: Pair) -> None:
         """Take in two answers."""
@@ -104,12 +150,11 @@ class Comparison:
             self.unanswered += 1
             return
         self.answers += 1
-        counted = self._articles.setdefault(pair.served.article_hash, _Counted())
-        counted.compared += 1
-        counted.article_id = pair.served.article_id or counted.article_id
-        if pair.tasks:
-            counted.different += 1
-            counted.newest = pair
+        found = (" ".join(pair.tasks), pair.confidence, pair.time, json.dumps(pair)) if pair.tasks else (None,) * 4
+        self._table.execute(TAKE_IN, (pair.served.article_hash, pair.served.article_id, bool(pair.tasks), *found))
+
+    def _count(self, what: str) -> int:
+        return int(self._table.execute(f"SELECT {what} FROM articles").fetchone()[0])
 
 
 def compare(predictions: Iterable[Prediction]) -> Mapping[Versions, Comparison]:
@@ -117,32 +162,41 @@ def compare(predictions: Iterable[Prediction]) -> Mapping[Versions, Comparison]:
 
     Args:
         predictions: In the order of time, or nearly.
+
+    Raises:
+        DataError: the temporary file cannot be written.
     """
     found: dict[Versions, Comparison] = {}
-    for pair in pairs(predictions):
-        versions = frozenset((pair.served.version, pair.shadow.version))
-        if len(versions) == 2:
-            found.setdefault(versions, Comparison(versions)).add(pair)
+    try:
+        for pair in pairs(predictions):
+            versions = frozenset((pair.served.version, pair.shadow.version))
+            if len(versions) == 2:
+                if versions not in found:
+                    found[versions] = Comparison(versions)
+                found[versions].add(pair)
+    except sqlite3.Error as err:
+        raise DataError(
+            f"SQLite's temporary file cannot be written: {err}. Make room on its disk, or name another folder in "
+            "SQLITE_TMPDIR, or compare less with --since."
+        ) from err
     return found
 
 
 def pairs(predictions: Iterable[Prediction]) -> Iterable[Pair]:
     """Answers that belong together: of the same request and article, one served and one of a shadow."""
-    served: OrderedDict[tuple[str, str], Prediction] = OrderedDict()
-    shadows: OrderedDict[tuple[str, str], list[Prediction]] = OrderedDict()
+    waiting: OrderedDict[tuple[str, str], list[Prediction]] = OrderedDict()
     for prediction in predictions:
         key = prediction.request_id, prediction.article_hash
-        if prediction.role != "shadow":
-            served[key] = prediction
-            yield from (Pair(prediction, shadow) for shadow in shadows.pop(key, ()))
-        elif key in served:
-            yield Pair(served[key], prediction)
-        else:  # it was quicker
-            shadows.setdefault(key, []).append(prediction)
-        while served and next(iter(served.values())).time < prediction.time - PARTNER_S:
-            served.popitem(last=False)
-        while shadows and next(iter(shadows.values()))[0].time < prediction.time - PARTNER_S:
-            shadows.popitem(last=False)
+        others = waiting.setdefault(key, [])
+        if others and (others[0].role == "shadow") != (prediction.role == "shadow"):
+            other = others.pop(0)
+            yield Pair(other, prediction) if prediction.role == "shadow" else Pair(prediction, other)
+        else:
+            others.append(prediction)
+        if not others:
+            del waiting[key]
+        while waiting and next(iter(waiting.values()))[0].time < prediction.time - PARTNER_S:
+            waiting.popitem(last=False)
 
 
 def choose(comparisons: Mapping[Versions, Comparison], versions: Versions | None = None) -> Comparison:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agent.labels import TASKS, Task
+from agent.labels import Task
 from eval.statistics.comparison import TIE
 from eval.statistics.intervals import wilson
 from eval.statistics.power import POWER, articles_needed
@@ -35,19 +35,18 @@ class Evidence(NamedTuple):
 
 def evidence_of(comparison: Comparison) -> Evidence:
     """The figures of a comparison."""
-    disagreements = comparison.disagreements
-    different = len(disagreements)
-    interval = wilson(different, comparison.articles)
-    share = different / comparison.articles if comparison.articles else None
+    articles, different = comparison.articles, comparison.different
+    interval = wilson(different, articles)
+    share = different / articles if articles else None
     possible = share is not None and interval is not None and interval.high >= TIE
     needed = articles_needed(TIE, share) if possible and share is not None else None
     return Evidence(
         versions=tuple(sorted(comparison.versions)),
         answers=comparison.answers,
         unanswered=comparison.unanswered,
-        articles=comparison.articles,
+        articles=articles,
         different=different,
-        different_in={task: sum(task in each.newest.tasks for each in disagreements) for task in TASKS},
+        different_in=comparison.different_in,
         share=share,
         share_low=interval.low if interval else None,
         share_high=interval.high if interval else None,

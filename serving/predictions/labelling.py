@@ -1,23 +1,15 @@
-"""The labelling queue: disagreements in the order in which people should look at them, with the texts of articles."""
+"""The labelling queue: disagreements as rows for people to fill in, with the texts of articles."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from agent.labels import TASKS
 from eval.labeled_set import checked_columns, read_article, rows_of
 from serving.predictions.article_key import ArticleKey
 from serving.predictions.comparisons import Disagreement
 
-Order = Literal["confident", "newest", "random"]
-ORDERS: Mapping[Order, Callable[[Disagreement], tuple[float | str, ...]]] = {
-    "confident": lambda each: (-each.newest.confidence, -each.newest.time),
-    "newest": lambda each: (-each.newest.time,),
-    "random": lambda each: (each.newest.served.article_hash,),  # nobody knows what it will be for a text
-}
-"""What the queue is sorted by. The start of a random order stands for the whole; that of another one does not."""
 ANSWERED = ("version", "category", "sentiment", "category_confidence", "sentiment_confidence")
 Row = dict[str, object]
 
@@ -30,14 +22,27 @@ class Joined(NamedTuple):
     """Of another text than the one that was classified, or nobody can tell."""
 
 
-def labelling_rows(disagreements: Sequence[Disagreement], order: Order, limit: int | None = None) -> list[Row]:
-    """A labelled set whose labels people have to fill in: a row for each article, with the text if the log has it.
+def labelling_row(disagreement: Disagreement) -> Row:
+    """An article of a labelled set whose labels people have to fill in, with the text if the log has it.
 
     Its id is the caller's, or the hash where there is none or several articles have it.
     """
-    ordered = sorted(disagreements, key=ORDERS[order])
-    uses = Counter(each.article_id for each in ordered if each.article_id)
-    return [_row(each, uses) for each in ordered[:limit]]
+    pair, given = disagreement.newest, disagreement.article_id
+    served, shadow = pair
+    return {
+        "id": given if given and disagreement.namesakes == 1 else served.article_hash,
+        "title": served.title or "",
+        "content": served.content or "",
+        **dict.fromkeys(TASKS, ""),
+        "differ_in": " ".join(pair.tasks),
+        "times_compared": disagreement.compared,
+        "times_different": disagreement.different,
+        "newest": datetime.fromtimestamp(pair.time, UTC).isoformat(timespec="seconds"),
+        **{f"served_{name}": getattr(served, name) for name in ANSWERED},
+        **{f"shadow_{name}": getattr(shadow, name) for name in ANSWERED},
+        "article_hash": served.article_hash,
+        "article_id": given,
+    }
 
 
 def join_texts(rows: Sequence[Row], file: Path, columns: Mapping[str, str], key: ArticleKey | None) -> Joined:
@@ -69,22 +74,3 @@ def join_texts(rows: Sequence[Row], file: Path, columns: Mapping[str, str], key:
         hashed.update(map(id, same_text))
         named.update(map(id, same_id))
     return Joined(len(hashed), len(named - hashed))
-
-
-def _row(disagreement: Disagreement, uses: Mapping[str, int]) -> Row:
-    pair, given = disagreement.newest, disagreement.article_id
-    served, shadow = pair
-    return {
-        "id": given if given and uses[given] == 1 else served.article_hash,
-        "title": served.title or "",
-        "content": served.content or "",
-        **dict.fromkeys(TASKS, ""),
-        "differ_in": " ".join(pair.tasks),
-        "times_compared": disagreement.compared,
-        "times_different": disagreement.different,
-        "newest": datetime.fromtimestamp(pair.time, UTC).isoformat(timespec="seconds"),
-        **{f"served_{name}": getattr(served, name) for name in ANSWERED},
-        **{f"shadow_{name}": getattr(shadow, name) for name in ANSWERED},
-        "article_hash": served.article_hash,
-        "article_id": given,
-    }

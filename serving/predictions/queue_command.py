@@ -13,10 +13,10 @@ from agent.labels import TASKS
 from eval.console import err, json_option, map_option, out, parse_pairs, print_json, print_lines, print_wide
 from eval.plain_text import printable
 from serving.predictions.article_key import ArticleKey
-from serving.predictions.comparisons import Versions, choose, compare
+from serving.predictions.comparisons import ORDERS, Order, Versions, choose, compare
 from serving.predictions.evidence import evidence_lines, evidence_of
 from serving.predictions.files import write_rows
-from serving.predictions.labelling import ORDERS, Order, Row, join_texts, labelling_rows
+from serving.predictions.labelling import Row, join_texts, labelling_row
 from serving.predictions.options import since_option, state_option
 from serving.predictions.store import read_predictions
 
@@ -46,7 +46,13 @@ def parse_versions(ctx: click.Context, option: click.Parameter, given: str | Non
     show_default=True,
     help="What comes first: where both versions are sure, the newest, or any.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Articles at most.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Articles at most; they are in memory.",
+)
 @click.option(
     "--articles",
     "articles_file",
@@ -61,7 +67,7 @@ def queue_command(
     since: float | None,
     versions: Versions | None,
     order: Order,
-    limit: int | None,
+    limit: int,
     articles_file: Path | None,
     columns: tuple[str, ...],
     target: Path | None,
@@ -78,7 +84,7 @@ def queue_command(
         raise DataError(f"{target} exists, and may hold labels. Name a new file with --out.")
     comparison = choose(compare(read_predictions(folder, since)), versions)
     evidence = evidence_of(comparison)
-    rows = labelling_rows(comparison.disagreements, order, limit)
+    rows = [labelling_row(each) for each in comparison.disagreements(order, limit)]
     notes = joined_lines(rows, articles_file, parse_pairs("--map", columns), folder) if articles_file else []
     if len(rows) < evidence.different and order != "random":
         notes.append(f"The first {len(rows):,} do not stand for all {evidence.different:,}: --order random does.")

@@ -78,7 +78,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(calls=st.lists(wanted(), max_size=40), allowed=st.integers(1, 600), workers=st.integers(1, 64))
 def test_it_is_never_exceeded_and_stops_only_when_a_call_does_not_fit(
     calls: Sequence[Made], allowed: int, workers: int

@@ -103,7 +103,7 @@ def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_torn_end_loses_only_what_was_not_committed(cut_off: Path, data: st.DataObject) -> None:
     wal = (cut_off / "journal.db-wal").read_bytes()

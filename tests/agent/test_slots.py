@@ -22,7 +22,7 @@ from tests.eval.conftest import KEY, provider_environment
 from tests.llm_server import Behaviour, LLMServer
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(answers=st.lists(st.booleans(), max_size=400))
 def test_the_limit_falls_exactly_when_more_than_a_fifth_of_the_last_fifty_were_refused(answers: list[bool]) -> None:
     async def work() -> None:
@@ -73,7 +73,7 @@ def test_nobody_gets_a_slot_before_the_longest_pause_is_over(waits: tuple[float,
     asyncio.run(work())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32), most=st.integers(1, 8))
 def test_cancelled_callers_take_no_slot_with_them(seed: int, most: int) -> None:
     chance = random.Random(seed)

@@ -3,6 +3,7 @@
 import signal
 import threading
 import weakref
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -13,6 +14,14 @@ from eval.watching import watching
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 ONE_OF_TWO = Progress(done=1, total=2, failed=0, retried=0, cached=0, in_flight=0, spent_usd=None)
+
+
+@pytest.fixture(autouse=True)
+def _hears_interrupts() -> Iterator[None]:
+    """Also where a shell that started the tests in the background lets them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Referred:

@@ -247,7 +247,6 @@ def test_lives(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             print_blob=True,
             database=None,
             phases=[Phase.generate],  # making a failure smaller takes longer than a test may

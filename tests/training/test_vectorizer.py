@@ -59,7 +59,7 @@ def test_lexicon_adds_a_good_and_a_bad_column() -> None:
     np.testing.assert_allclose(columns, [[8 / 2, 0], [0, 1], [0, 0]])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=5))
 def test_any_text_gives_finite_features_of_bounded_length(texts: list[str]) -> None:
     vectorizer = NewsVectorizer(min_df=1, char_min_df=1).fit(TEXTS)

@@ -21,7 +21,7 @@ def outcome(gold: list[int], predicted: list[int], probabilities: np.ndarray | N
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(pairs)
 def test_quality_is_scikit_learns_over_the_labels_that_gold_contains(rows: list[tuple[int, int]]) -> None:
     gold, predicted = map(list, zip(*rows, strict=True))

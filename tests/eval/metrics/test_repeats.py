@@ -39,7 +39,7 @@ def test_figures_of_three_passes() -> None:
     assert not [name for name in found if name.startswith("sentiment")], "nobody was asked for it"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 12).flatmap(
         lambda articles: st.lists(

@@ -232,7 +232,7 @@ def test_what_strangers_write_is_text(tmp_path: Path, attack: str) -> None:
 SIGNS = st.sampled_from("<>&\"'`|\\[]()!*_~#-+=:/.@{}%$ \n\t\x00\x1b\u202e\u200b\u2028wh3é漢")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.one_of(SIGNS, st.characters()), max_size=60))
 def test_any_text_is_inert(tmp_path: Path, text: str) -> None:
     check_inert(tmp_path, text)

@@ -37,7 +37,7 @@ def test_stories_are_drawn_whole() -> None:
     assert abs(accuracy.std() / spread - 1) < 3 / (2 * RESAMPLES) ** 0.5
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
 def test_percentiles_of_a_resample_of_stories_are_numpys(values: list[int]) -> None:
     found = resampled_percentiles(np.array(values, dtype=float), (0, 50, 95, 100), np.arange(len(values)))

@@ -29,7 +29,7 @@ answers = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answers, st.booleans())
 def test_swapping_the_two_negates_every_difference_and_turns_the_verdict(rows: list, in_stories: bool) -> None:
     gold, first, second, stories = map(list, zip(*rows, strict=True))
@@ -49,7 +49,7 @@ def test_swapping_the_two_negates_every_difference_and_turns_the_verdict(rows: l
     assert back.verdict == turned.get(there.verdict, there.verdict)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(answers, st.permutations(range(3)))
 def test_renaming_the_labels_changes_nothing_but_their_names(rows: list, renamed: list[int]) -> None:
     gold, first, second, _ = map(list, zip(*rows, strict=True))
@@ -64,7 +64,7 @@ def test_renaming_the_labels_changes_nothing_but_their_names(rows: list, renamed
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answers)
 def test_figures_are_those_of_scikit_learn_and_statsmodels(rows: list) -> None:
     gold, first, second, _ = map(list, zip(*rows, strict=True))

@@ -23,7 +23,7 @@ def test_mcnemar_is_that_of_scipy_and_statsmodels(first: int, second: int) -> No
     assert found == float(mcnemar(second, first))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-6, 6), min_size=2, max_size=9))
 def test_sign_flip_is_scipys_enumeration_of_all_swaps(sums: list[int]) -> None:
     expected = permutation_test(
@@ -43,7 +43,7 @@ def test_sign_flip_of_single_articles_is_mcnemar(first: int, second: int, neithe
     assert sign_flip(sums) == pytest.approx(float(mcnemar(first, second)), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-9)

@@ -42,7 +42,7 @@ def test_more_discordance_than_is_enumerated_is_approximated_within_what_is_said
     assert exact != normal
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(8, 3000), st.floats(0, 0.6))
 def test_the_smallest_detectable_difference_has_exactly_the_power(articles: int, discordance: float) -> None:
     found = smallest_detectable(articles, discordance)
@@ -56,7 +56,7 @@ def test_a_set_too_small_for_any_difference_says_so() -> None:
     assert smallest_detectable(6, 0.2) < 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.005, 0.5), st.floats(0, 0.6))
 def test_the_articles_needed_are_enough_and_one_less_is_not(difference: float, discordance: float) -> None:
     needed = articles_needed(difference, discordance)

@@ -16,7 +16,7 @@ import yaml
 
 from serving.app.control import CONTROL_FILE
 from serving.app.keys import make_key
-from tests.serving.app.conftest import PlainApp
+from tests.serving.app.conftest import PlainApp, wait_until
 from tests.serving.running import serving
 
 MARK = "Zorbelund"
@@ -105,6 +105,16 @@ def memory_mb(app: PlainApp, field: str = "VmRSS") -> float:
 def is_well(app: PlainApp) -> bool:
     answer = ask(app, http(json.dumps({"title": f"{MARK} wins the cup final"}).encode()))
     return answer.status == 200 and answer.fields["error"] is None
+
+
+def metrics(app: PlainApp) -> str:
+    return ask(app, http(path="/metrics", method="GET")).body.decode()
+
+
+def counted(app: PlainApp, route: str, status: int) -> float:
+    """How many requests of a route were answered so."""
+    start = f'news_requests_total{{route="{route}",status="{status}"}} '
+    return sum(float(line.removeprefix(start)) for line in metrics(app).splitlines() if line.startswith(start))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -356,14 +366,13 @@ class TestSize:
         assert memory_mb(plain_app, "VmHWM") - before < MOST_GROWTH_MB
 
     def test_a_long_head_is_told_so(self, plain_app: PlainApp) -> None:
-        assert ask(plain_app, b"GET /ping HTTP/1.1\r\n" + HOST + b"X-Long: " + b"a" * 66_000).status == 431
+        refused(ask(plain_app, b"GET /ping HTTP/1.1\r\n" + HOST + b"X-Long: " + b"a" * 66_000), 431, plain_app)
 
 
 class TestTime:
     def test_a_slow_head_is_not_waited_for(self, plain_app: PlainApp) -> None:
         started = time.monotonic()
-        answer = ask(plain_app, b"GET /ping HTTP/1.1\r\n" + HOST)
-        assert answer.status == 408
+        refused(ask(plain_app, b"GET /ping HTTP/1.1\r\n" + HOST), 408, plain_app)
         assert 2 < time.monotonic() - started < 20
 
     def test_a_slow_body_is_not_waited_for(self, plain_app: PlainApp) -> None:
@@ -390,10 +399,12 @@ class TestTime:
             assert connection.recv(1) == b""
 
     def test_a_body_that_ends_early_ends_with_its_connection(self, plain_app: PlainApp) -> None:
+        before = counted(plain_app, "/classify", 499)
         with connected(plain_app.url) as connection:
             connection.sendall(http(b"").replace(b"Length: 0", b"Length: 50") + MARK.encode())
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(1) == b""
+        wait_until(lambda: counted(plain_app, "/classify", 499) == before + 1)
 
 
 MALFORMED = [
@@ -416,8 +427,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("data", MALFORMED)
 def test_what_is_no_http_is_refused(plain_app: PlainApp, data: bytes) -> None:
-    answer = ask(plain_app, data)
-    assert (answer.status, answer.body) == (400, b"Invalid HTTP request received.")
+    refused(ask(plain_app, data), 400, plain_app)
 
 
 class TestRoutes:
@@ -483,6 +493,17 @@ class TestRoutes:
         for body in (b"{", b"[]", b'{"challenger_percent": 101}', b'{"zorb": 1}', b""):
             answer = ask(plain_app, http(body, "/traffic", method="PUT", **{"X-Control-Token": token}))
             refused(answer, 422, plain_app)
+
+    def test_requests_are_counted_by_route_and_never_by_a_name_that_a_caller_made_up(self, plain_app: PlainApp) -> None:
+        route = "/endpoints/{name}/invocations"
+        before, others = counted(plain_app, route, 200), counted(plain_app, "other", 404)
+        for name in ("news", MARK):
+            body = json.dumps({"input": "Club wins the cup final"}).encode()
+            assert ask(plain_app, http(body, f"/endpoints/{name}/invocations")).status == 200
+        assert ask(plain_app, http(b"{}", f"/endpoints/{MARK}/{MARK}/invocations")).status == 404
+        assert counted(plain_app, route, 200) == before + 2
+        assert counted(plain_app, "other", 404) == others + 1
+        assert MARK not in metrics(plain_app)
 
 
 class TestNames:

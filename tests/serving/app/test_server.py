@@ -295,6 +295,10 @@ def test_nobody_is_asked_for_a_caller_who_has_left(calm: App, kind: str) -> None
     wait_until(lambda: calm.version() == LLM)
     calm.llm.behaviour = Behaviour(latency_s=20)
     article = json.dumps(ARTICLE).encode()
+    gone = 'news_requests_total{route="/classify",status="499"}'
+    before = calm.metric(gone)
+    log = calm.folder / "serve.log"
+    said = len(log.read_text(encoding="utf-8"))
     head = (
         f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(article)}\r\n\r\n"
     )
@@ -303,6 +307,9 @@ def test_nobody_is_asked_for_a_caller_who_has_left(calm: App, kind: str) -> None
         wait_until(lambda: calm.llm.in_flight == 1)
         assert calm.metric("news_requests_in_flight") == 1
     wait_until(lambda: calm.llm.in_flight == 0 and calm.metric("news_requests_in_flight") == 0, seconds=10)
+    is_stream = kind == "application/x-ndjson"  # whose answer has begun, with 200
+    assert calm.metric(gone) == before + (not is_stream)
+    assert "Request" not in log.read_text(encoding="utf-8")[said:]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", ""])

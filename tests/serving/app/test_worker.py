@@ -15,6 +15,8 @@ from serving.app.answerers import BATCH_CHARS, BATCH_SIZE, LocalAnswerer
 from serving.app.frames import Frames
 from serving.app.worker import serve
 
+UNBEARABLE = "what the model's code fails at"
+
 
 class Agent:
     """A local version that keeps what it was asked at once."""
@@ -27,6 +29,8 @@ class Agent:
 
     def classify(self, articles: Sequence[Article]) -> Any:
         self.batches.append(len(articles))
+        if any(article.title == UNBEARABLE for article in articles):
+            raise ValueError("the model's code has a fault")
         return enumerate(Classification(id=article.id, provider="sklearn", model="m") for article in articles)
 
 
@@ -37,7 +41,7 @@ async def ask(agent: Agent, requests: Sequence[Sequence[Article]]) -> list[dict[
     for number, articles in enumerate(requests):
         answerer.ask(number, articles)
     async with asyncio.timeout(10):
-        while sum(json.loads(message)["end"] for message in sent) < len(requests):
+        while sum(message.get("end", True) for message in map(json.loads, sent)) < len(requests):
             await asyncio.sleep(0)
     return [json.loads(message) for message in sent]
 
@@ -53,6 +57,23 @@ def test_short_articles_of_many_requests_are_answered_together() -> None:
     messages = asyncio.run(ask(agent, [[Article(title="short", id=n)] for n in range(BATCH_SIZE + 1)]))
     assert agent.batches == [BATCH_SIZE, 1]
     assert all(message["answers"][0][1]["id"] == message["id"] for message in messages)
+
+
+def test_a_request_that_the_model_fails_at_costs_those_that_came_with_it_nothing() -> None:
+    good, bad = Article(title="short"), Article(title=UNBEARABLE)
+    agent = Agent()
+    messages = asyncio.run(ask(agent, [[good, good], [good, bad], [good]]))
+    assert [message.get("failed") for message in messages] == [None, "ValueError", None]
+    assert [len(message.get("answers", [])) for message in messages] == [2, 0, 1]
+    assert agent.batches == [5, 2, 2, 1]
+
+
+def test_a_request_whose_beginning_failed_is_not_asked_any_further() -> None:
+    agent = Agent()
+    long = [Article(title=UNBEARABLE), *[Article(title="short")] * BATCH_SIZE]
+    [failed, answered] = asyncio.run(ask(agent, [long, [Article(title="short")]]))
+    assert (failed["id"], answered["id"], answered["end"]) == (0, 1, True)
+    assert agent.batches == [BATCH_SIZE, 1]
 
 
 def test_an_article_that_the_versions_code_does_not_take_costs_its_own_request_alone(

@@ -1,5 +1,6 @@
 """Answers that belong together, found in one pass over the log."""
 
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -33,14 +34,13 @@ def asked(number: int, served: str, shadow: str, *, article: str = "", time: flo
     )
 )
 def test_every_shadow_is_paired_with_what_was_served_whoever_is_first(found: list[Prediction]) -> None:
-    """Of an article that a request holds once; where it stands there twice, with one of the two."""
     found.sort(key=lambda each: each.time)
     roles = Counter((each.request_id, each.article_hash, each.role) for each in found)
     paired = list(pairs(found))
     for request_id, article_hash in {(each.request_id, each.article_hash) for each in found}:
         served, shadows = (roles[request_id, article_hash, role] for role in ("champion", "shadow"))
         pairs_of_it = [pair for pair in paired if pair.shadow[1:5:3] == (request_id, article_hash)]
-        assert len(pairs_of_it) == (shadows if served else 0)
+        assert len(pairs_of_it) == min(served, shadows)
         assert all(pair.served[1:5:3] == (request_id, article_hash) for pair in pairs_of_it)
 
 
@@ -88,15 +88,26 @@ def test_an_article_counts_once_however_often_it_is_asked() -> None:
     log[-2] = log[-2]._replace(article_id=None)
     comparison = compare(log)[BOTH]
     assert (comparison.answers, comparison.articles, comparison.unanswered) == (5, 2, 0)
-    [found] = comparison.disagreements
+    [found] = comparison.disagreements("newest")
     assert (found.compared, found.different, found.newest.shadow.category) == (4, 2, "Health")
     assert found.article_id == "a1"
+
+
+def test_memory_does_not_grow_with_the_articles_that_were_compared() -> None:
+    log = (each for n in range(5000) for each in asked(n, "Sports", "Health" if n % 10 else "Sports", time=float(n)))
+    tracemalloc.start()
+    try:
+        comparison = compare(log)[BOTH]
+        assert sum(1 for _ in comparison.disagreements("confident")) == comparison.different == 4500
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000  # all of them take 4 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_article_without_an_answer_of_one_version_is_not_compared() -> None:
     one, other = asked(1, "Sports", "World News")
     comparison = compare([one, other._replace(category=None, error="provider_error")])[BOTH]
-    assert (comparison.answers, comparison.unanswered, comparison.disagreements) == (0, 1, [])
+    assert (comparison.answers, comparison.unanswered, comparison.different) == (0, 1, 0)
 
 
 def test_versions_are_compared_whichever_of_them_served() -> None:

@@ -11,9 +11,10 @@ from statistics import median
 
 from figures import Figure
 from loads import Loads, memory, not_answered, told
-from providers import ROOT, echo_service
 from served_versions import BATCH, CHAMPION_URI, add_champion, llm_agent, local_agent, new_store, write_bodies
 from servers import Running, app, models_serve, script
+from stand_in import echo_service
+from surroundings import ROOT
 
 LATENCY_MS = 20.0
 IN_FLIGHT = 32

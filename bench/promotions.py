@@ -1,6 +1,6 @@
 """Whether the registry keeps what it promises: one winner, in time, with many versions, and back within seconds.
 
-    python bench/registry.py [--only races large rollback] [--store sqlite|postgres|both] [--rounds 2]
+    python bench/promotions.py [--only races large rollback] [--store sqlite|postgres|both] [--rounds 2]
 
 Everything is done in a folder that is deleted afterwards, with evaluations whose predictions are known.
 
@@ -21,7 +21,6 @@ little; the load average stands beside them. Exit code 1 where a limit is exceed
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -31,13 +30,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, where this file hides a package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for parts of the tests, which are not installed
 
 import mlflow
-from figures import Figure, measured
+from figures import Figure, Part, measure_parts
 from many_versions import add_versions, store_calls
 from mlflow.tracking import MlflowClient
-from rich.console import Console
+from surroundings import ROOT, copy_configuration, news_classifier, quiet_mlflow
 
 from agent.champion import load_champion
 from agent.config import AgentConfig
@@ -62,7 +61,6 @@ from tests.registry.servers import mlflow_server, postgres, postgres_program
 from training.config import TrainingConfig
 from training.train import train
 
-ROOT = Path(__file__).resolve().parent.parent
 PROCESSES, THREADS = 10, 10
 SERVER_WORKERS = 2
 DRIVER = "psycopg[binary]>=3.2,<4"
@@ -184,7 +182,7 @@ def measure_large(folder: Path) -> Iterator[Figure]:
 def measure_rollback(folder: Path) -> Iterator[Figure]:
     """The real command, between two versions that differ in their code."""
     os.chdir(folder)
-    shutil.copytree(ROOT / "config", folder / "config", ignore=shutil.ignore_patterns(".env"))
+    copy_configuration(folder)
     at(f"sqlite:///{folder}/mlflow.db")
     config = small_candidate(folder)
     earlier = Path(shutil.copytree(PACKAGE, folder / "earlier" / "agent"))
@@ -197,14 +195,7 @@ def measure_rollback(folder: Path) -> Iterator[Figure]:
     promoter = Promoter(MlflowClient(), GATES, unexpected)
     promoter.promote(promoter.review(), Consent("bench", "hash", "better"))
     before = stage_of_champion()
-    command = [
-        str(Path(sys.executable).with_name("news-classifier")),
-        "registry",
-        "rollback",
-        "--yes",
-        "--reason",
-        "bad",
-    ]
+    command = news_classifier("registry", "rollback", "--yes", "--reason", "bad")
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     taken_s = time.monotonic() - started
@@ -259,7 +250,7 @@ def main() -> None:
     stores = ["sqlite", "postgres"] if options.store == "both" else [options.store]
     if "races" in chosen and "postgres" in stores:
         driver_installed()
-    parts: dict[str, list[tuple[str, Callable[[Path], Iterator[Figure]]]]] = {
+    parts: dict[str, list[Part]] = {
         "races": [
             (f"{PROCESSES * THREADS} racers, {store}", partial(measure_races, store=store, rounds=options.rounds))
             for store in stores
@@ -267,12 +258,8 @@ def main() -> None:
         "large": [(f"{MANY} versions", measure_large)],
         "rollback": [("Rollback", measure_rollback)],
     }
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    mlflow.tracing.disable()
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-    console = Console(width=150)
-    kept = [measured(*part, console) for name in chosen for part in parts[name]]
-    sys.exit(0 if all(kept) else 1)
+    quiet_mlflow()
+    measure_parts(part for name in chosen for part in parts[name])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the production server costs: beside a bare proxy, beside the model in-process, in time to start and in memory.
 
-    python bench/serving.py [--only forwarding local start growth chaos] [--rounds 5] [--requests 200000] [--minutes 10]
+    python bench/production_server.py [--only forwarding local start growth chaos] [--rounds 5] [--requests 200000]
+                                      [--minutes 10] [--model FOLDER]
 
 Everything is measured on `news-classifier serve app` with one worker and the shipped settings, prediction log included,
 in a folder that is deleted afterwards. What is compared is asked in turn, round after round; figures are medians of the
@@ -21,27 +22,24 @@ average stands beside them. Exit code 1 where a limit is not kept.
 """
 
 import argparse
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, where this file hides a package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for parts of the tests, which are not installed
 
-import mlflow
 from chaos import measure_chaos
-from figures import Figure, measured
+from figures import Figure, Part, measure_parts
 from loads import Loads, memory, not_answered
-from providers import echo_service
-from rich.console import Console
-from served_versions import CHAMPION_URI, MODEL, add_champion, llm_agent, local_agent, new_store, write_bodies
+from served_versions import CHAMPION_URI, add_champion, llm_agent, local_agent, new_store, write_bodies
+from server_speed import ANSWERED, IN_FLIGHT, LATENCY_MS, SMOKE, measure_forwarding, measure_local
 from servers import FRONT, app
-from serving_speed import ANSWERED, IN_FLIGHT, LATENCY_MS, SMOKE, measure_forwarding, measure_local
+from stand_in import echo_service
+from surroundings import LOCAL_MODEL, quiet_mlflow
 
 WARM_UP = 20_000
 CALLERS = 12
@@ -94,11 +92,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="How often what is compared is asked.")
     parser.add_argument("--requests", type=int, default=200_000, help="Of the growth of memory.")
     parser.add_argument("--minutes", type=float, default=10, help="Of chaos.")
-    parser.add_argument("--model", type=Path, default=MODEL, help="Folder of the local model.")
+    parser.add_argument("--model", type=Path, default=LOCAL_MODEL, help="Folder of the local model.")
     options = parser.parse_args()
     model, rounds = options.model.resolve(), options.rounds
     growth = partial(measure_growth, requests=options.requests)
-    parts: dict[str, list[tuple[str, Callable[[Path], Iterator[Figure]]]]] = {
+    parts: dict[str, list[Part]] = {
         "forwarding": [("Forwarding to an LLM, 20 ms", partial(measure_forwarding, rounds=rounds))],
         "local": [("The local model", partial(measure_local, model=model, rounds=rounds))],
         "start": [("Start", partial(measure_start, model=model, rounds=rounds))],
@@ -113,12 +111,8 @@ def main() -> None:
             )
         ],
     }
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    mlflow.tracing.disable()
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-    console = Console(width=150)
-    kept = [measured(*part, console) for name in options.only or names for part in parts[name]]
-    sys.exit(0 if all(kept) else 1)
+    quiet_mlflow()
+    measure_parts(part for name in options.only or names for part in parts[name])
 
 
 if __name__ == "__main__":
