@@ -110,7 +110,8 @@ class Fleet:
             return
         self._pools[role] = pool
         if role == "champion":
-            pool.version = version  # one that was the challenger until now has another alias
+            # one that was the challenger until now has another alias, but the files that it has loaded
+            pool.version = version._replace(folder=pool.version.folder)
         if self._pools.get("challenger") is pool and role == "champion":
             del self._pools["challenger"]  # it was promoted
             self._metrics.serving.labels("challenger", version.number).set(0)
