@@ -88,6 +88,9 @@ class Group(click.Group):
             ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            err.print("Stopped.")
+            ctx.exit(128 + signal.SIGINT)  # click's own 1 would be that of a gate that said no
         except Exception as error:
             from mlflow.exceptions import MlflowException  # two seconds, and most commands need nothing of it
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from eval.candidates import load_candidate
-from eval.commands import RunOptions, candidate_options
+from eval.commands import RunOptions, candidate_options, how_to_resume
 from eval.console import json_option, out, print_json
 from eval.redteam import load_hostile_set, redteam
 from eval.render import redteam_lines
@@ -24,7 +24,7 @@ def redteam_command(options: RunOptions, as_json: bool) -> None:
     data = load_hostile_set(options.data_file, config.labels)
     open_store()
     options.prepare(config)
-    with watching(f"Attacking {config.name}") as watch:
+    with watching(f"Attacking {config.name}", how_to_resume(config, options)) as watch:
         record = redteam(config, data, options.concurrency, watch)
     if as_json:
         print_json(record.model_dump(mode="json"))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
@@ -44,8 +45,9 @@ class Fleet:
         self._metrics = metrics
         self._pools: dict[Role, Pool] = {}
         self._begun: list[Worker] = []
-        self._retry_at: dict[str, float] = {}
-        """When a version that failed may be tried again, on the loop's clock."""
+        self._retry_at: dict[Path, float] = {}
+        """When a version that failed may be tried again, on the loop's clock; by its folder, because files that were
+        fetched again are another matter."""
         self._turn = asyncio.Lock()
         self._ending: dict[Pool, asyncio.Task[None]] = {}
         """Replaced, and still finishing what they have in flight."""
@@ -96,13 +98,13 @@ class Fleet:
             self._metrics.swap_failing.labels(role).set(0)  # also where the alias points back from one that failed
             return
         now = asyncio.get_running_loop().time()
-        if now < self._retry_at.get(version.number, 0):
+        if now < self._retry_at.get(version.folder, 0):
             problems[role] = f"Version {version.number} failed and is tried again later."
             return
         try:
             pool = await self._pool_of(version)
         except (NewsClassifierError, OSError) as err:  # the latter: no memory or no process to be had now
-            self._retry_at[version.number] = asyncio.get_running_loop().time() + self._settings.watch.retry_s
+            self._retry_at[version.folder] = asyncio.get_running_loop().time() + self._settings.watch.retry_s
             problems[role] = f"Version {version.number} does not serve: {err}"
             log.error("%s %s", role, problems[role])
             self._metrics.swaps.labels(role, "failed").inc()

@@ -106,10 +106,13 @@ class Following:
 
     async def _remove_what_was_given_up(self) -> None:
         """Remove the files of versions that are neither wanted nor serve any more."""
-        needed = {version.folder for version in (*self._wanted.versions, *self._fleet.versions)}
-        for folder in self._downloaded - needed:
+        while given_up := self._downloaded - self._needed():  # which may be another set after each removal
+            folder = given_up.pop()
             self._downloaded.discard(folder)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _needed(self) -> set[Path]:
+        return {version.folder for version in (*self._wanted.versions, *self._fleet.versions)}
 
     async def _swap(self) -> Mapping[Role, str]:
         return await self._fleet.swap_to(self._wanted, with_challenger=self._traffic.needs_challenger)

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.app.problems import Problem
@@ -30,6 +31,8 @@ class ImpatientProtocol(HttpToolsProtocol):
     _due: asyncio.TimerHandle | None = None
     _unread_bytes = 0
     """Received since a head, or a part of a body, was complete."""
+    _offered: bytes | None = None
+    """The head of a request that offers another protocol, without the offer."""
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
@@ -38,14 +41,23 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        self._unset_keepalive_if_required()
         self._unread_bytes += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as err:
+            self.send_400_response(str(err))
+        except httptools.HttpParserUpgrade as err:
+            self._decline(data[err.args[0] :])
         if self._unread_bytes > MAX_HEAD_BYTES:
             self._give_up(TOO_LONG)
 
     def send_400_response(self, msg: str) -> None:
         """Called at what is no HTTP."""
-        self._refuse(NO_HTTP)
+        if self.pipeline or (self.cycle and self.cycle.response_started and not self.cycle.response_complete):
+            self.transport.close()  # the caller would take it for a part of the answer that has begun
+        else:
+            self._refuse(NO_HTTP)
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -54,6 +66,9 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser at the end of the head."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = self._head_without_offer()
+            return
         self._unread_bytes = 0
         self._stop_waiting()
         super().on_headers_complete()
@@ -65,6 +80,8 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
+        if self._offered is not None:
+            return
         self._unread_bytes = 0
         self._stop_waiting()
         super().on_message_complete()
@@ -79,6 +96,21 @@ class ImpatientProtocol(HttpToolsProtocol):
         """Called by the loop."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _head_without_offer(self) -> bytes:
+        start = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([start, *fields, b"", b""])
+
+    def _decline(self, rest: bytes) -> None:
+        """Read on in HTTP/1.1, as servers may (RFC 9110, section 7.8), where a caller offered another protocol.
+
+        Java's clients offer HTTP/2 with every request. The parser would drop the body, or take it for the next request.
+        """
+        head, self._offered = self._offered, None
+        if head is not None:
+            self.parser = httptools.HttpRequestParser(self)
+            self.data_received(head + rest)
 
     def _wait(self) -> None:
         self._stop_waiting()

@@ -430,6 +430,53 @@ def test_what_is_no_http_is_refused(plain_app: PlainApp, data: bytes) -> None:
     refused(ask(plain_app, data), 400, plain_app)
 
 
+def test_what_is_no_http_does_not_stand_within_an_answer(plain_app: PlainApp) -> None:
+    """Regression: the refusal of what came after a request was written into the answer that was being sent."""
+    articles = [{"title": f"{MARK} wins cup number {number}", "content": "goal " * 300} for number in range(1000)]
+    request = http(json.dumps({"articles": articles}).encode(), Accept=NDJSON, Connection="keep-alive")
+    with connected(plain_app.url) as connection:
+        connection.sendall(request)
+        data = connection.recv(1)
+        connection.sendall(f"{MARK}\r\n\r\n".encode())
+        data += b"".join(iter(lambda: connection.recv(65536), b""))
+    assert data.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 400" not in data
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.1])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_caller_who_offers_another_protocol_is_answered_in_this_one(
+    plain_app: PlainApp, pause_s: float, is_chunked: bool
+) -> None:
+    """Regression: Java's clients, which offer HTTP/2, were told that their body is no JSON."""
+    body = json.dumps({"title": f"{MARK} wins the cup final"}).encode()
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    head = http(**offer, Content_Length=str(len(body)))
+    if is_chunked:
+        head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    with connected(plain_app.url) as connection:
+        for request in (head, body), (head, body):
+            for part in request if pause_s else [b"".join(request)]:
+                connection.sendall(part)
+                time.sleep(pause_s)
+            answer = received(connection)
+            assert answer.status == 200
+            assert answer.fields["error"] is None
+
+
+def test_a_body_behind_an_offer_is_no_request(plain_app: PlainApp) -> None:
+    """Regression: a body that came after its head was read as the next request, past whoever checked the first one."""
+    inner = http(path="/ping", method="GET")
+    with connected(plain_app.url) as connection:
+        connection.sendall(http(Connection="Upgrade", Upgrade="h2c", Content_Length=str(len(inner))))
+        time.sleep(0.1)
+        connection.sendall(inner)
+        refused(received(connection), 400, plain_app)
+        connection.sendall(http(path="/ping", method="GET", X_Request_Id="next"))
+        assert received(connection).headers["x-request-id"] == "next"
+
+
 class TestRoutes:
     @pytest.mark.parametrize(
         "path",
