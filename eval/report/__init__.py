@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from eval.report.contents import NamedComparison, Report, contents
+from eval.report.contents import Report, contents
 from eval.report.page import render_markdown, render_page
 
-__all__ = ["HTML_FILE", "MARKDOWN_FILE", "NamedComparison", "Report", "write_report"]
+__all__ = ["HTML_FILE", "MARKDOWN_FILE", "Report", "write_report"]
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"

@@ -13,21 +13,12 @@ from eval.report.disagreements import Disagreements, Reason, disagreements, reas
 from eval.report.figures import Cell, Confusion, Histogram, cell, confusion_picture, histogram, latencies
 from eval.report.provenance import Fact, configuration, cost_facts, prompt_facts, run_facts
 from eval.report.quality import FigureRow, Group, TaskLabels, figure_rows, groups, label_rows
-from eval.statistics.comparison import Comparison, Difference
 
 TEXT_CHARS = 600
 LINE_CHARS = 200
 TASK_NAMES = {"category": "category", "sentiment": "sentiment", "joint": "both"}
 RATES = {"error_rate": "Failed", "unknown_rate": "Unknown, failed ones included"}
 QUANTILES = (0, 25, 50, 75, 95, 99, 100)
-
-
-class NamedComparison(NamedTuple):
-    """This candidate against another one."""
-
-    baseline: str
-    """Name of the other candidate, for people."""
-    comparison: Comparison
 
 
 class Report(NamedTuple):
@@ -38,8 +29,6 @@ class Report(NamedTuple):
     predictions: Sequence[Prediction]
     """Shape (n,), in the order of the outcomes."""
     config: AgentConfig
-    comparisons: Sequence[NamedComparison] = ()
-    decision_lines: Sequence[str] = ()
 
 
 class Verdict(NamedTuple):
@@ -66,15 +55,6 @@ class Rate(NamedTuple):
     cell: Cell
 
 
-class Compared(NamedTuple):
-    """A comparison with its differences as figures."""
-
-    baseline: str
-    comparison: Comparison
-    accuracy: Cell
-    macro_f1: Cell
-
-
 class Quantile(NamedTuple):
     """How long the fastest `percent` of the articles took at most."""
 
@@ -89,9 +69,7 @@ class Contents(NamedTuple):
     config: AgentConfig
     verdict: Verdict
     tasks: tuple[str, ...]
-    decision_lines: Sequence[str]
     accuracies: tuple[Accuracy, ...]
-    comparisons: tuple[Compared, ...]
     figures: tuple[FigureRow, ...]
     confusions: tuple[Confusion, ...]
     labels: tuple[TaskLabels, ...]
@@ -112,7 +90,7 @@ class Contents(NamedTuple):
 
 def contents(report: Report) -> Contents:
     """What a report says."""
-    record, outcomes, predictions, config, comparisons, decision_lines = report
+    record, outcomes, predictions, config = report
     tasks = [outcome for outcome in outcomes if outcome.name != "joint"]
     sample = latencies(predictions)
     return Contents(
@@ -120,15 +98,10 @@ def contents(report: Report) -> Contents:
         config=config,
         verdict=verdict(record, len(predictions)),
         tasks=tuple(outcome.name for outcome in outcomes),
-        decision_lines=decision_lines,
         accuracies=tuple(
             Accuracy(found, outcome.name)
             for outcome in outcomes
             if (found := cell(record.metrics, f"{outcome.name}_accuracy"))
-        ),
-        comparisons=tuple(
-            Compared(baseline, made, difference(made.accuracy), difference(made.macro_f1))
-            for baseline, made in comparisons
         ),
         figures=tuple(figure_rows(record, outcomes)),
         confusions=tuple(confusion_picture(outcome) for outcome in tasks),
@@ -160,8 +133,3 @@ def quantiles(sample: Floats) -> Iterable[Quantile]:
     if len(sample):
         for percent, value in zip(QUANTILES, np.percentile(sample, QUANTILES), strict=True):
             yield Quantile(percent, float(value))
-
-
-def difference(made: Difference) -> Cell:
-    """A paired difference with its 95 % interval."""
-    return Cell(made.difference, made.low, made.high)

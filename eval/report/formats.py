@@ -11,19 +11,9 @@ def fraction(value: float) -> str:
     return short(value)
 
 
-def signed(value: float) -> str:
-    """A difference of fractions with its sign: +.021."""
-    return ("−" if value < 0 else "+") + short(abs(value))
-
-
 def interval(cell: Cell) -> str:
     """The 95 % interval of a fraction; empty where there is none."""
     return "" if cell.low is None or cell.high is None else f"{short(cell.low)} to {short(cell.high)}"
-
-
-def signed_interval(cell: Cell) -> str:
-    """The 95 % interval of a difference; empty where there is none."""
-    return "" if cell.low is None or cell.high is None else f"{signed(cell.low)} to {signed(cell.high)}"
 
 
 def decimal(value: float) -> str:
@@ -54,13 +44,7 @@ def duration(value_ms: float | None) -> str:
     return f"{value_ms:.0f} ms" if value_ms >= 100 else f"{value_ms:.3g} ms"
 
 
-def p_value(value: float) -> str:
-    """A p-value."""
-    return "below .001" if value < 0.001 else short(value)
-
-
 FORMATS: Mapping[str, Callable[..., str]] = {
-    function.__name__: function
-    for function in (fraction, signed, interval, signed_interval, decimal, number, money, duration, p_value)
+    function.__name__: function for function in (fraction, interval, decimal, number, money, duration)
 }
 """The filters that templates know."""

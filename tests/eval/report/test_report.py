@@ -29,8 +29,7 @@ from eval.labeled_articles import LabeledArticle
 from eval.labeled_set import LabeledSet
 from eval.metrics import all_figures, flatten
 from eval.outcomes import Answer, Prediction, task_outcomes
-from eval.report import NamedComparison, Report, write_report
-from eval.statistics.comparison import Comparison, Difference
+from eval.report import Report, write_report
 from tests.conftest import ROOT
 
 SITE = "https://example.invalid"
@@ -126,19 +125,6 @@ def made_answer(
     )
 
 
-def made_comparison(verdict: str = "better") -> Comparison:
-    difference = Difference(
-        baseline=0.9, candidate=0.93, difference=0.03, low=0.01, high=0.05, low_90=0.012, high_90=0.048
-    )
-    return Comparison.model_validate(
-        {
-            **{"task": "category", "rows": 240, "stories": None, "accuracy": difference, "macro_f1": difference},
-            **{"only_baseline_right": 3, "only_candidate_right": 10, "test": "exact McNemar", "p_value": 0.01},
-            **{"adjusted_p_value": 0.02, "smallest_detectable": 0.03, "classes": (), "verdict": verdict},
-        }
-    )
-
-
 class Page(HTMLParser):
     """What a browser would see: elements with their attributes, and text."""
 
@@ -199,9 +185,7 @@ def written(folder: Path, report: Report) -> Written:
 
 def full_report(text: str) -> Report:
     """A report where everything that a stranger can write is this text, with something before it."""
-    report = outcome_report(60, lambda number: f"x{number} {text}", note=f"x {text}")
-    comparisons = [NamedComparison(f"x {text}", made_comparison())]
-    return report._replace(comparisons=comparisons, decision_lines=[f"x {text}"])
+    return outcome_report(60, lambda number: f"x{number} {text}", note=f"x {text}")
 
 
 @cache
@@ -323,13 +307,13 @@ def test_verdicts(tmp_path: Path, count: int, partial: str | None, headline: str
 
 
 def test_what_has_no_content_is_left_out(tmp_path: Path) -> None:
-    everything = {"verdict", "comparisons", "figures", "groups", "confusion", "labels", "costs", "reasons", "worst"}
+    everything = {"verdict", "figures", "groups", "confusion", "labels", "costs", "reasons", "worst"}
     everything |= {"run", "prompt", "configuration"}
     assert set(written(tmp_path, full_report("plain")).page.ids) == everything
     report = outcome_report(everything_right=True)
     local = report._replace(config=report.config.model_copy(update={"prompt": None}))
     found = written(tmp_path, local)
-    assert everything - set(found.page.ids) == {"comparisons", "groups", "reasons", "worst", "prompt"}
+    assert everything - set(found.page.ids) == {"groups", "reasons", "worst", "prompt"}
     assert "Disagreements" not in found.markdown
 
 
