@@ -68,7 +68,7 @@ def test_flips_are_those_that_the_service_made(
     assert "evaluation_complete" not in run.data.tags
 
 
-@pytest.mark.parametrize("moment", [1, 5, 20, 40, 60, 80])
+@pytest.mark.parametrize("moment", [5, 40, 80])
 def test_ctrl_c_amid_a_statement_of_the_store_ends_the_run(
     store: MlflowClient, agent_config: AgentConfig, labels: LabelSet, tmp_path: Path, moment: int
 ) -> None:
