@@ -1,4 +1,4 @@
-"""HTTP to a provider: one pool of connections, one POST, nothing followed, nothing retried.
+"""HTTP to a provider: one pool of connections, nothing followed, nothing retried.
 
 The official SDKs cost several times the processor time of this (docs/decisions/004-direct-http.md); they are the
 reference that the contract tests hold these requests and answers against.
@@ -65,7 +65,7 @@ class Unanswered(Exception):
 
 
 class Transport:
-    """A pool of connections in the background loop, opened at the first request and closed when the process ends."""
+    """A pool of connections for each event loop, opened at its first request and closed when the process ends."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts

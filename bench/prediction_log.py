@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from agent.records import Article
 from serving.predictions.article_key import ArticleKey
-from serving.predictions.log import LogSettings, PredictionLog
+from serving.predictions.log import PredictionLog
 from serving.predictions.record import Prediction
+from serving.predictions.settings import LogSettings
 
 CONTENT = "word and more of it, " * 140
 CASES: dict[str, dict[str, Any]] = {

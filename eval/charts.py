@@ -1,6 +1,7 @@
 """Pictures of an evaluation, drawn without a display."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,12 +51,12 @@ def draw_curves(outcome: TaskOutcome, roc_path: Path, pr_path: Path) -> None:
         if is_label.any() and not is_label.all():
             RocCurveDisplay.from_predictions(is_label, outcome.probabilities[:, index], name=label, ax=roc_axes)
             PrecisionRecallDisplay.from_predictions(is_label, outcome.probabilities[:, index], name=label, ax=pr_axes)
-    _finish(roc_axes, f"{outcome.name}: ROC, one label against the rest")
-    _finish(pr_axes, f"{outcome.name}: precision and recall, one label against the rest")
+    _finish(roc_axes, f"{outcome.name}: ROC, one label against the rest", "lower right")
+    _finish(pr_axes, f"{outcome.name}: precision and recall, one label against the rest", "lower left")
     roc.savefig(roc_path, dpi=DPI)
     precision_recall.savefig(pr_path, dpi=DPI)
 
 
-def _finish(axes: Axes, title: str) -> None:
+def _finish(axes: Axes, title: str, corner: Literal["lower left", "lower right"]) -> None:
     axes.set(title=title, xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(fontsize="small", loc="lower left" if "precision" in title else "lower right")
+    axes.legend(fontsize="small", loc=corner)

@@ -89,6 +89,10 @@ def candidate_options(data_file: Path) -> Callable[[Command], Command]:
             given["agent_file"] = Path(agent) if agent and not is_version else None
             given["version_uri"] = agent if is_version else None
             options = RunOptions(**{name: given.pop(name) for name in RunOptions._fields if name in given})
+            if is_version and options.use_secrets:
+                raise click.UsageError(
+                    "--use-secrets goes with candidates; a logged version takes its key from the environment."
+                )
             return command(options=options, **given)
 
         return cast(Command, gathered)

@@ -10,7 +10,7 @@ from agent.records import Article
 
 
 class LabeledArticle(NamedTuple):
-    """One article with its gold labels; a label is None where the whole set has none."""
+    """One article with its gold labels; a task is missing where the whole set has no labels of it."""
 
     id: str
     title: str

@@ -12,8 +12,9 @@ from eval.compare.render import html_page, markdown_page
 from eval.decision.decide import Decision
 from eval.decision.view import decision_lines, decision_rows
 from eval.evaluation import LoggedEvaluation
+from eval.report import HTML_FILE, MARKDOWN_FILE
 
-HTML_FILE, MARKDOWN_FILE, DECISION_FILE = "report.html", "report.md", "decision.json"
+DECISION_JSON = "decision.json"
 DECISION_COLUMNS = ("candidate", "articles go to", "accuracy", "p50 ms", "p95 ms", "$ per 1,000", "$ per day")
 
 
@@ -60,7 +61,7 @@ def write_overview(folder: Path, page: Page, decision: Decision) -> list[Path]:
     contents = {
         HTML_FILE: html_page(page),
         MARKDOWN_FILE: markdown_page(page),
-        DECISION_FILE: decision.model_dump_json(indent=2),
+        DECISION_JSON: decision.model_dump_json(indent=2),
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

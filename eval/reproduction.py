@@ -57,8 +57,6 @@ def reproduce(run_id: str, labels: LabelSet, *, data_file: Path | None = None, w
     """
     original = load_evaluation(run_id)
     dataset = same_dataset(original, labels, data_file)
-    if original.model_uri is None:
-        raise DataError(f"Run {run_id!r} has no logged model. Evaluate again: news-classifier eval run.")
     again = evaluate(original.model_uri, dataset, repeats=original.repeats, journal=None, watch=watch)
     if again.candidate.hash != original.candidate.hash or again.candidate.prompt_hash != original.candidate.prompt_hash:
         raise DataError(f"The model {original.model_uri} is not the one that run {run_id!r} evaluated.")

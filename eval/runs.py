@@ -50,11 +50,8 @@ class LoggedRun(NamedTuple):
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """What MLflow says of a run; where `mlflow run` had taken the name of a parameter, its other name counts."""
-        params = run.data.params
-        agent, digest, rows = (
-            params.get(f"resolved.{name}") or params.get(name, "") for name in ("agent", "dataset_digest", "articles")
-        )
+        """What MLflow says of a run."""
+        agent, digest, rows = (_param(run, name) for name in ("agent", "dataset_digest", "articles"))
         started_at = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
         return cls(run.info.run_id, agent, digest, int(rows) if rows.isdecimal() else 0, started_at, run.data.tags)
 
@@ -141,7 +138,7 @@ def candidates_measured_on(digest: str) -> int:
             max_results=1000,
             page_token=token,
         )
-        seen |= {tuple(run.data.params.get(name) for name in ("model", "config_hash", "code_hash")) for run in page}
+        seen |= {tuple(_param(run, name) for name in ("model", "config_hash", "code_hash")) for run in page}
         token = page.token
         if not token:
             return len(seen)
@@ -185,6 +182,12 @@ def load_predictions(run_id: str) -> pd.DataFrame:
 def file_uri(run_id: str, name: str) -> str:
     """Where a file of a run lies; of a `runs:/` address, MLflow asks its store five times a file."""
     return f"{_folder_uri(run_id)}/{name}"
+
+
+def _param(run: Run, name: str) -> str:
+    """A parameter of a run; where `mlflow run` had taken its name, its other name counts. Empty without one."""
+    params: dict[str, str] = run.data.params
+    return params.get(f"resolved.{name}") or params.get(name, "")
 
 
 @lru_cache

@@ -109,7 +109,7 @@ def git_commit() -> str | None:
 
 
 def log_dataset(dataset: LabeledSet, context: str) -> None:
-    """Log a labelled set as the run's input, with its digest in a parameter as well."""
+    """Log a labelled set as the run's input, under the start of its digest; its texts are left out."""
     labels = {str(task): [row.gold[task] for row in dataset.rows] for task in dataset.tasks}
     frame = pd.DataFrame({"id": [row.id for row in dataset.rows]} | labels)
     source = from_pandas(frame, source=str(dataset.path), name=dataset.path.stem, digest=dataset.digest[:DIGEST_CHARS])

@@ -11,7 +11,7 @@ from eval.console import LABELS_FILE
 from eval.evaluation import EvaluationRecord
 from eval.labeled_set import load_labeled_set
 from eval.runner import evaluate
-from eval.watching import SAME_COMMAND, watching
+from eval.watching import watching
 from registry.measurements import Remeasure
 
 
@@ -34,7 +34,7 @@ def remeasuring(
                 f"{path} has the digest {dataset.digest[:12]}, and {like.run_name} was measured on "
                 f"{like.dataset.digest[:12]}, so {uri} cannot be measured on the same rows. Give that file with --data."
             )
-        with watching(f"Measuring {uri} on {path}", SAME_COMMAND) as watch:
+        with watching(f"Measuring {uri} on {path}") as watch:
             return evaluate(uri, dataset, budget=budget, join=False, watch=watch)
 
     return remeasure

@@ -54,7 +54,7 @@ class TrainingReport(NamedTuple):
     folder: Path
     manifest: Manifest
     tasks: tuple[TaskReport, ...]
-    """Empty when the folder was up to date and nothing was trained."""
+    """Of those that the sets have labels for."""
     seconds: float
     size_bytes: int
 

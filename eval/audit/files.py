@@ -93,7 +93,7 @@ def corrected_rows(dataset: LabeledSet, path: Path, labels: LabelSet) -> list[La
                 f"{row.values.get('gold')!r} as when this file was made. Audit again."
             )
         changed[given] = found._replace(gold={**found.gold, task: str(label)})
-    return [row for row in changed.values()]
+    return list(changed.values())
 
 
 def write_corrected(path: Path, dataset: LabeledSet, changed: Sequence[LabeledArticle]) -> None:

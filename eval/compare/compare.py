@@ -30,6 +30,8 @@ QUALITY = (*(f"{task}_" for task in TASKS), "joint_", "unknown_rate")
 """Figures of the answers: only the paired test says whether they are better, because rows and labels are many."""
 COUNTED = "cost_usd"
 CANDIDATE_FIELDS = ("provider", "model", "track", "model_hash", "config_hash", "code_hash", "prompt_hash")
+Outcome = Literal["better", "worse"] | None
+"""Of a change; None where nothing beyond chance can be said."""
 
 
 def compare_runs(run_ids: Sequence[str]) -> ComparedRuns:
@@ -133,9 +135,6 @@ def changes_between(
         name: change_of(name, baseline.figures.get(name), other.figures.get(name), known)
         for name in dict.fromkeys([*baseline.figures, *other.figures])
     }
-
-
-Outcome = Literal["better", "worse"] | None
 
 
 def change_of(

@@ -18,8 +18,6 @@ ROOTS = (
 )
 """`agent` is taken whole. What reads a registry is no root, because a container has none; nor are the sinks that would
 make the image a third larger."""
-
-
 DATA = ("serving/app/templates",)
 """Folders of what they read besides."""
 

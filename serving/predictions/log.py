@@ -17,12 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.redaction import secret_values, without
-from serving.predictions.article_key import ArticleKey
 from serving.predictions.record import Prediction
 from serving.predictions.settings import LogSettings
 from serving.predictions.sinks import Sink, SinkError, sink_class
-
-__all__ = ["ArticleKey", "LogSettings", "Prediction", "PredictionLog"]
 
 RETRY_S = 1.0
 """Between two attempts while nothing can be written."""
@@ -56,8 +53,6 @@ class PredictionLog:
         self._delete_at = 0.0
         self.written = 0
         """How many predictions the sink took."""
-        self.failures = 0
-        """How many attempts to write did not work."""
         self.problem: str | None = None
         """Why the last attempt did not work; None when it did."""
 
@@ -176,7 +171,6 @@ class PredictionLog:
         self._batch = self._batch[:half]
 
     def _fail(self, err: SinkError) -> None:
-        self.failures += 1
         if not self.failed:
             logger.error("Predictions wait in memory, and answers go on: %s", err)
         self.problem = str(err)

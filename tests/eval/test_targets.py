@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
 from agent.classifier import Classifier
@@ -22,6 +23,7 @@ from eval.labeled_set import LabeledSet
 from eval.logged_model import log_agent
 from eval.runner import evaluate
 from eval.targets import Target
+from serving.cli import main
 from tests.eval.test_resume import command
 from tests.llm_server import LLMServer
 
@@ -132,3 +134,9 @@ def test_labels_that_a_version_does_not_know_are_said(
     with pytest.raises(DataError, match="'Weather'"):
         evaluate("models:/news_classifier@champion", sample_set._replace(rows=(*rows, *sample_set.rows[1:])))
     assert store.get_experiment_by_name("news-classifier-local") is None
+
+
+def test_a_version_does_not_ignore_that_its_key_is_to_come_from_the_secret_scope(workspace: Path) -> None:
+    done = CliRunner().invoke(main, ["eval", "run", "--agent", "models:/news_classifier@champion", "--use-secrets"])
+    assert done.exit_code == 2
+    assert "a logged version takes its key from the environment" in " ".join(done.stderr.split())

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError
+from agent.settings import read_yaml
 from serving.app.keys import make_key
 from serving.app.settings import KEYS_VARIABLE, SETTINGS_FILE, ServingSettings, load_settings
 from tests.conftest import ROOT
@@ -10,6 +11,13 @@ from tests.conftest import ROOT
 
 def test_the_shipped_file_says_what_holds_without_it() -> None:
     assert load_settings(ROOT / SETTINGS_FILE) == ServingSettings()
+
+
+def test_the_shipped_file_names_every_setting() -> None:
+    named, known = read_yaml(ROOT / SETTINGS_FILE), ServingSettings().model_dump()
+    assert named.keys() == known.keys()
+    for group in ("limits", "watch", "traffic", "halt", "predictions"):
+        assert dict(named[group]).keys() == known[group].keys(), group
 
 
 def test_without_the_usual_file_the_defaults_hold_and_another_must_be_there(workspace: Path) -> None:

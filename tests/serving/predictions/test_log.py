@@ -14,14 +14,17 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.settings import parse_settings
-from serving.predictions.log import LogSettings, Prediction, PredictionLog
+from serving.predictions.log import PredictionLog
+from serving.predictions.record import Prediction
+from serving.predictions.settings import LogSettings
 from serving.predictions.store import read_predictions
 
 LIGHT = ("mlflow", "pandas", "pyarrow", "numpy", "click", "rich")
 SERVER = """
 import sys, time
 from pathlib import Path
-from serving.predictions.log import LogSettings, PredictionLog
+from serving.predictions.log import PredictionLog
+from serving.predictions.settings import LogSettings
 from tests.serving.predictions.test_log import prediction
 
 log = PredictionLog(LogSettings(flush_s=0.2), Path(sys.argv[1]))
@@ -38,7 +41,8 @@ print(log.written, log.dropped, flush=True)
 FULL_DISK = """
 import resource, secrets, signal, sys, time
 from pathlib import Path
-from serving.predictions.log import LogSettings, PredictionLog
+from serving.predictions.log import PredictionLog
+from serving.predictions.settings import LogSettings
 from tests.serving.predictions.test_log import prediction, until
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -16,16 +16,17 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from agent.errors import DataError
-from serving.predictions.log import LogSettings
 from serving.predictions.parquet_sink import ParquetSink
 from serving.predictions.record import Prediction
+from serving.predictions.settings import LogSettings
 from serving.predictions.store import read_predictions
 from tests.serving.predictions.test_log import prediction, running, until
 
 PARQUET_SERVER = """
 import sys, time
 from pathlib import Path
-from serving.predictions.log import LogSettings, PredictionLog
+from serving.predictions.log import PredictionLog
+from serving.predictions.settings import LogSettings
 from tests.serving.predictions.test_log import prediction
 
 log = PredictionLog(LogSettings(sink="parquet", flush_s=0.2), Path(sys.argv[1]))
