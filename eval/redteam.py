@@ -27,6 +27,7 @@ from eval.recording import log_what_runs
 from eval.rows import read_rows
 from eval.runner import predict
 from eval.statistics.intervals import wilson
+from eval.stopping import uninterrupted
 from eval.tags import MODEL_HASH_TAG, REDTEAM
 from eval.tracking import experiment_name, run_name, tracked_run
 
@@ -131,10 +132,11 @@ def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, watc
     name = f"redteam_{run_name(config.track, config.model)}"
     rows = len(data.attacks)
     with tracked_run(experiment_name(config.track), name, join=True) as run:
-        config = register_prompt(config)
-        log_what_runs(config, code_hash(), data.hostile, {})
-        model = {MODEL_HASH_TAG: file_sha256(config.artifact / MANIFEST)} if config.artifact else {}
-        mlflow.set_tags({"kind": REDTEAM, **model})
+        with uninterrupted():
+            config = register_prompt(config)
+            log_what_runs(config, code_hash(), data.hostile, {})
+            model = {MODEL_HASH_TAG: file_sha256(config.artifact / MANIFEST)} if config.artifact else {}
+            mlflow.set_tags({"kind": REDTEAM, **model})
         clean = predict(config, data.clean, concurrency=concurrency, watch=watch)
         hostile = predict(config, data.hostile, concurrency=concurrency, watch=watch)
         trials = [
@@ -142,8 +144,8 @@ def redteam(config: AgentConfig, data: HostileSet, concurrency: int | None, watc
             for attack, before, after in zip(data.attacks, clean, hostile, strict=True)
         ]
         metrics = flatten(figures(trials))
-        mlflow.log_metrics(metrics)
-        with tempfile.TemporaryDirectory() as scratch:
+        with uninterrupted(), tempfile.TemporaryDirectory() as scratch:
+            mlflow.log_metrics(metrics)
             mlflow.log_artifact(str(write_results(Path(scratch) / RESULTS_FILE, trials)))
     return RedteamRecord(
         run_id=run.info.run_id,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import git
@@ -18,6 +18,7 @@ from agent.errors import StoreError
 from agent.labels import UNKNOWN
 from eval.labeled_set import LabeledSet
 from eval.outcomes import TaskOutcome
+from eval.stopping import uninterrupted
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 DIGEST_CHARS = 32
@@ -69,17 +70,19 @@ def tracked_run(experiment: str, name: str, *, join: bool) -> Iterator[mlflow.Ac
     """
     given = os.environ.pop(RUN_ID_VARIABLE, None)
     try:
-        if given and join:
-            started = mlflow.start_run(run_id=given)
-        elif given:
-            parent = mlflow.get_run(given)
-            started = mlflow.start_run(
-                run_name=name, experiment_id=parent.info.experiment_id, tags={"mlflow.parentRunId": given}
-            )
-        else:
-            started = mlflow.start_run(run_name=name, experiment_id=experiment_id(experiment))
-        with started as run:
-            yield run
+        with ExitStack() as ended:
+            with uninterrupted():
+                if given and join:
+                    started = mlflow.start_run(run_id=given)
+                elif given:
+                    parent = mlflow.get_run(given)
+                    started = mlflow.start_run(
+                        run_name=name, experiment_id=parent.info.experiment_id, tags={"mlflow.parentRunId": given}
+                    )
+                else:
+                    started = mlflow.start_run(run_name=name, experiment_id=experiment_id(experiment))
+                ended.push(uninterrupted()(started.__exit__))
+            yield started
     finally:
         if given:
             os.environ[RUN_ID_VARIABLE] = given

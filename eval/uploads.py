@@ -16,6 +16,7 @@ from eval.evaluation import EVALUATION_FILE, EvaluationRecord
 from eval.logged_model import log_agent
 from eval.prompts import register_prompt
 from eval.results import write_record
+from eval.stopping import uninterrupted
 from eval.store import open_store
 from eval.tags import COMPLETE, COMPLETE_TAG, PARTIAL
 from eval.tracking import experiment_name, log_params, tracked_run
@@ -94,7 +95,7 @@ def upload(folder: Path) -> EvaluationRecord:
             f"({code_hash()[:12]}). Check out commit {record.git_commit}, or evaluate again."
         )
     open_store()
-    with tracked_run(experiment_name(kept.agent.track), record.run_name, join=True) as run:
+    with tracked_run(experiment_name(kept.agent.track), record.run_name, join=True) as run, uninterrupted():
         config = register_prompt(kept.agent)
         candidate = record.candidate
         log_params(

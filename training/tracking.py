@@ -6,6 +6,7 @@ import mlflow
 
 from agent.local_model import model_files
 from eval.labeled_set import LabeledSet
+from eval.stopping import uninterrupted
 from eval.tracking import experiment_name, git_commit, log_dataset, run_name, tracked_run
 from training.config import TrainingConfig
 from training.train import TrainingReport
@@ -13,7 +14,8 @@ from training.train import TrainingReport
 
 def log_training(report: TrainingReport, sets: Sequence[LabeledSet], config: TrainingConfig) -> str:
     """Log parameters, cross-validation figures, data digests and the model's files. Returns the run's id."""
-    with tracked_run(experiment_name("local"), run_name("local", f"train-{config.name}"), join=False) as run:
+    name = run_name("local", f"train-{config.name}")
+    with tracked_run(experiment_name("local"), name, join=False) as run, uninterrupted():
         mlflow.log_params(
             {
                 "name": config.name,

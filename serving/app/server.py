@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -98,6 +99,7 @@ class Server:
         gc.collect()
         gc.freeze()  # what was imported stays; it need not be gone through again and again
         gc.set_threshold(20_000)
+        answers_s: Any = self._settings.limits.shutdown_s - self._closing_s  # asyncio takes parts of a second, too
         self._listener = Listener(
             uvicorn.Config(
                 self.app(),
@@ -110,7 +112,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=int(self._settings.limits.shutdown_s - self._closing_s),
+                timeout_graceful_shutdown=answers_s,
             )
         )
         self._listener.run(sockets=[listening])

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -138,10 +139,11 @@ class Comparison:
 
     def disagreements(self, order: Order, limit: int | None = None) -> Iterator[Disagreement]:
         """Articles whose labels differed at least once, `limit` of them at most."""
-        found = self._table.execute(DISAGREEMENTS.format(ORDERS[order]), (limit or -1,))
-        for article_id, namesakes, compared, different, newest in found:
-            pair = Pair(*map(Prediction._make, json.loads(newest)))
-            yield Disagreement(article_id, namesakes, compared, different, pair)
+        with room_needed():  # to sort them
+            found = self._table.execute(DISAGREEMENTS.format(ORDERS[order]), (limit or -1,))
+            for article_id, namesakes, compared, different, newest in found:
+                pair = Pair(*map(Prediction._make, json.loads(newest)))
+                yield Disagreement(article_id, namesakes, compared, different, pair)
 
     def add(self, pair: Pair) -> None:
         """Take in two answers."""
@@ -167,19 +169,26 @@ def compare(predictions: Iterable[Prediction]) -> Mapping[Versions, Comparison]:
         DataError: the temporary file cannot be written.
     """
     found: dict[Versions, Comparison] = {}
-    try:
+    with room_needed():
         for pair in pairs(predictions):
             versions = frozenset((pair.served.version, pair.shadow.version))
             if len(versions) == 2:
                 if versions not in found:
                     found[versions] = Comparison(versions)
                 found[versions].add(pair)
+    return found
+
+
+@contextmanager
+def room_needed() -> Iterator[None]:
+    """Say what to do where there is none for the temporary file. Raises DataError."""
+    try:
+        yield
     except sqlite3.Error as err:
         raise DataError(
             f"SQLite's temporary file cannot be written: {err}. Make room on its disk, or name another folder in "
             "SQLITE_TMPDIR, or compare less with --since."
         ) from err
-    return found
 
 
 def pairs(predictions: Iterable[Prediction]) -> Iterable[Pair]:

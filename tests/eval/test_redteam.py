@@ -1,13 +1,20 @@
 import json
+import signal
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from agent.config import AgentConfig
 from agent.errors import DataError
 from agent.labels import UNKNOWN, LabelSet
 from agent.responses_agent import NewsClassifierAgent
+from eval.progress import nobody
 from eval.redteam import load_hostile_set, redteam
+from eval.stopping import hearing
 from tests.conftest import ROOT, write_jsonl
 from tests.eval.conftest import KEY
 from tests.eval.test_llm_runs import PROVIDERS, candidate
@@ -59,6 +66,33 @@ def test_flips_are_those_that_the_service_made(
     assert run.info.status == "FINISHED"
     assert run.data.tags["kind"] == "redteam"
     assert "evaluation_complete" not in run.data.tags
+
+
+@pytest.mark.parametrize("moment", [5, 40, 80])
+def test_ctrl_c_amid_a_statement_of_the_store_ends_the_run(
+    store: MlflowClient, agent_config: AgentConfig, labels: LabelSet, tmp_path: Path, moment: int
+) -> None:
+    """Regression: the store stayed locked, the command hung for 20 s, and the run was RUNNING for ever."""
+    data = load_hostile_set(write_jsonl(tmp_path / "hostile.jsonl", [row(0), row(1)]), labels)
+    statements = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == moment:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    event.listen(Engine, "after_cursor_execute", interrupt)
+    try:
+        with pytest.raises(SystemExit), hearing():
+            redteam(agent_config, data, None, nobody)
+    finally:
+        event.remove(Engine, "after_cursor_execute", interrupt)
+        signal.signal(signal.SIGINT, before)
+    runs = store.search_runs([each.experiment_id for each in store.search_experiments()])
+    assert {run.info.status for run in runs} <= {"FAILED"}
+    assert mlflow.active_run() is None
 
 
 def test_a_hostile_set_says_what_each_attack_is(labels: LabelSet, tmp_path: Path) -> None:

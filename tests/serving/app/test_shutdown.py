@@ -106,6 +106,16 @@ def test_what_is_in_flight_is_answered_and_logged_before_the_server_ends(champio
     assert len(list(read_predictions(tmp_path))) == 8
 
 
+def test_what_is_in_flight_has_parts_of_a_second_too(champion: Champion, tmp_path: Path) -> None:
+    """Regression: of 0.975 s for what is in flight, 0 were left."""
+    with started(champion, tmp_path, shutdown_s=1.3) as server, ThreadPoolExecutor(1) as caller:
+        champion.llm.behaviour = Behaviour(latency_s=0.4)
+        asked = caller.submit(post, f"{server.url}/classify", json.dumps(ARTICLE).encode())
+        wait_until(lambda: champion.llm.in_flight == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert asked.result()[0] == 200
+
+
 def test_a_server_ends_in_time_whatever_hangs(champion: Champion, tmp_path: Path) -> None:
     with (
         started(champion, tmp_path, shutdown_s=3) as server,

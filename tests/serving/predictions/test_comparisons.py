@@ -1,5 +1,7 @@
 """Answers that belong together, found in one pass over the log."""
 
+import resource
+import secrets
 import tracemalloc
 from collections import Counter
 
@@ -126,3 +128,18 @@ def test_the_versions_that_were_compared_last_are_chosen() -> None:
         choose(found, frozenset({"4", "5"}))
     with pytest.raises(DataError, match="No article was answered by two versions"):
         choose(compare([prediction()]))
+
+
+def test_no_room_to_sort_is_said_like_no_room_to_count() -> None:
+    """Regression: a disk that was full only when the queue was sorted was called a defect."""
+    found = [
+        each._replace(content=secrets.token_hex(20_000)) for i in range(200) for each in asked(i, "World", "Sports")
+    ]
+    comparison = choose(compare(found))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(DataError, match="Make room"):
+            list(comparison.disagreements("confident"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
