@@ -86,10 +86,11 @@ class Group(click.Group):
         except NewsClassifierError as error:
             err.print(f"Error: {error}", soft_wrap=True)
             ctx.exit(error.exit_code)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt:
-            err.print("Stopped.")
+        except (KeyboardInterrupt, click.Abort) as stop:
+            at_prompt = isinstance(stop, click.Abort)  # what click makes of Ctrl-C, and of Ctrl-D, when it has asked
+            err.print("\nStopped." if at_prompt else "Stopped.")
             ctx.exit(128 + signal.SIGINT)  # click's own 1 would be that of a gate that said no
         except Exception as error:
             from mlflow.exceptions import MlflowException  # two seconds, and most commands need nothing of it

@@ -37,7 +37,7 @@ from registry.render import (
 from registry.verify import repair, verify
 from registry.versions import Registry
 
-TABLE_WIDTH, HISTORY_WIDTH = 100, 140
+TABLE_WIDTH, HISTORY_WIDTH = 120, 140
 
 
 @click.group(
@@ -163,8 +163,10 @@ def ask(proposal: Proposal) -> Approval:
 
 
 def said_yes(question: str) -> bool:
-    """Ask a question that is answered with `yes` or `no`."""
-    answer: str = click.prompt(f"{question} (yes/no)", type=click.Choice(["yes", "no"]), show_choices=False, err=True)
+    """Ask a question whose answer, `yes` or `no`, is typed out: a decision is no slip of a finger."""
+    answer: str = click.prompt(
+        f"{question} (type yes or no)", type=click.Choice(["yes", "no"]), show_choices=False, err=True
+    )
     return answer == "yes"
 
 

@@ -41,7 +41,7 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in ("version", "alias", "candidate", "track"):
         table.add_column(column, no_wrap=True)
-    for column in ("category", "sentiment", "p95 ms"):
+    for column in ("articles", "category", "sentiment", "p95 ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for version in snapshot.versions:
         table.add_row(
@@ -49,6 +49,7 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
             ", ".join(version.aliases) or "-",
             printable(version.tags.get("agent", "-")),
             printable(version.tags.get("track", "-")),
+            _figure(version, "articles", ".0f"),
             _figure(version, "category_accuracy", ".4f"),
             _figure(version, "sentiment_accuracy", ".4f"),
             _figure(version, "latency_ms_p95", ".1f"),
@@ -59,6 +60,7 @@ def status_table(name: str, snapshot: Snapshot) -> Table:
 def status_lines(snapshot: Snapshot, history: History) -> list[str]:
     """Why each version stands where it stands, a line each, and what is wrong or under way."""
     lines = [f"version {version.number}: {version.tags.get('validation_reason', '-')}" for version in snapshot.versions]
+    lines += incomparable_lines(snapshot)
     lines.append("Tracks: A external, B inside Databricks, C local.")
     if not history.is_settled:
         lines.append(f"Not finished: {history.head}. The next registry command that changes something finishes it.")
@@ -67,6 +69,18 @@ def status_lines(snapshot: Snapshot, history: History) -> list[str]:
     if CHALLENGER in snapshot.aliases:
         lines.append("A challenger waits: news-classifier registry review, then promote.")
     return lines
+
+
+def incomparable_lines(snapshot: Snapshot) -> list[str]:
+    """A line where not all versions were measured on the same articles; without their digest a version says nothing."""
+    measured: dict[str, list[str]] = {}
+    for version in snapshot.versions:
+        if digest := version.tags.get("dataset_digest"):
+            measured.setdefault(digest, []).append(version.number)
+    if len(measured) < 2:
+        return []
+    groups = " and ".join(f"version{'s' if len(group) > 1 else ''} {', '.join(group)}" for group in measured.values())
+    return [f"Figures cannot be compared between {groups}: they were measured on different articles."]
 
 
 def status_json(name: str, snapshot: Snapshot, history: History) -> dict[str, object]:

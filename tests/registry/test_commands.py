@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import zipfile
@@ -102,6 +103,20 @@ def test_rollback_goes_back_and_says_so_everywhere(run: Run) -> None:
     assert run("verify").stdout == "news_classifier: aliases, tags, evidence and history agree.\n"
 
 
+def test_figures_of_different_articles_do_not_stand_side_by_side_unsaid(run: Run) -> None:
+    """Regression: the status showed figures of 200 articles beside those of 416 others as if they could be compared."""
+    same = run("status").stdout
+    assert "articles" in same
+    assert re.search(r"^ *2 +challenger .* 400 +0\.96", same, re.MULTILINE), same
+    assert "cannot be compared" not in same
+    register(
+        log_evaluation(0.9, digest="d2"),
+        RULES,
+        remeasure=lambda uri, like: log_evaluation(0.95, digest="d2", model_uri=uri),
+    )
+    assert "compared between version 3 and versions 2, 1: they were measured on different" in run("status").stdout
+
+
 def test_an_alias_that_was_moved_by_hand_stops_promotions_until_it_is_put_back(run: Run) -> None:
     MlflowClient().set_registered_model_alias("news_classifier", "champion", "2")
     stopped = run("promote", "--yes")
@@ -153,7 +168,7 @@ def test_a_version_is_exported_whole_or_not_at_all(run: Run, tmp_path: Path) -> 
     assert not {name for name in left if name.startswith(".audit") or name == "other"}
 
 
-@pytest.mark.parametrize(("said", "code", "champion"), [("no\n", 1, "1"), ("yes\nlooks right\n", 0, "2")])
+@pytest.mark.parametrize(("said", "code", "champion"), [("y\nno\n", 1, "1"), ("yes\nlooks right\n", 0, "2")])
 def test_a_person_at_the_terminal_decides(run: Run, said: str, code: int, champion: str) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -169,7 +184,7 @@ def test_a_person_at_the_terminal_decides(run: Run, said: str, code: int, champi
     os.close(ours)
     os.close(theirs)
     assert process.returncode == code, shown
-    assert "[4/5] Proceed? (yes/no)" in shown
+    assert "[4/5] Proceed? (type yes or no)" in shown
     assert aliases()["champion"] == champion
     last = json.loads(run("history", "--json").stdout)["entries"][-1]
     assert (last["action"], last["how"]) == ("refuse" if code else "promote", "terminal")
