@@ -80,7 +80,12 @@ def ask(state: Path, change: dict[str, int] | None) -> dict[str, Any]:
     except HTTPError as err:
         raise ServiceError(f"The server at {control['url']} refused: {detail(err)}") from err
     except (URLError, TimeoutError, ValueError) as err:
-        raise ServiceError(f"The server at {control['url']} does not answer: {err}. Is it running?") from err
+        reason = getattr(err, "reason", err)
+        why = getattr(reason, "strerror", None) or type(reason).__name__
+        raise ServiceError(
+            f"No server answers at {control['url']}, the address in the state folder {str(state)!r} ({why}). "
+            "Start 'news-classifier serve app', or name another server's folder with --state."
+        ) from err
 
 
 def detail(refused: HTTPError) -> str:

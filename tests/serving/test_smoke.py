@@ -1,6 +1,8 @@
 """`news-classifier serve smoke`: what it asks, what it says, its exit codes."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,27 @@ def test_the_same_for_machines(server: ClassifierServer) -> None:
     assert found["passed"]
     assert len(found["articles"]) == 9
     assert 0 < found["latency_ms_p50"] <= found["latency_ms_max"]
+
+
+def test_the_first_answer_is_not_charged_with_the_start_of_the_client(server: ClassifierServer) -> None:
+    """Regression: the first article always took 100 ms, which the import of the HTTP client took."""
+    code = f"""if True:
+        import sys
+        from agent.background import run
+        from agent.endpoint import Endpoint
+        from agent.failures import RetrySettings
+        from agent.transport import Timeouts
+        from serving.invocations import Invocations, encode
+        from serving.smoke import ask_all
+
+        def headers():  # asked for when the time runs already
+            print("aiohttp" in sys.modules)
+            return {{}}
+
+        print("aiohttp" in sys.modules)
+        target = Endpoint({server.url!r}, "/invocations", headers)
+        run(ask_all(Invocations(target, Timeouts(), RetrySettings()), [encode({{"title": "Sports"}})]))"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60) == "False\nTrue\n"
 
 
 def test_another_version_is_a_no_and_so_is_none(server: ClassifierServer) -> None:
