@@ -28,10 +28,22 @@ def main() -> None:
     """Which model should classify the news, and is the new one really better?"""
 
 
+def json_lines_only(ctx: click.Context, option: click.Parameter, target: Path | None) -> Path | None:
+    """Where answers may be written, whose probabilities and calls are no table."""
+    if target and target.suffix.lower() not in ("", ".json", ".jsonl", ".ndjson"):
+        raise click.BadParameter(f"answers are JSON, one a line; name a .jsonl file, not {target.suffix!r}.")
+    return target
+
+
 @main.command("classify")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "-o", "--out", "target", type=click.Path(path_type=Path), help="Where to write the answers, one JSON object a line."
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    callback=json_lines_only,
+    help="Where to write the answers, one JSON object a line.",
 )
 @click.option("--title", default="", help="Title of one article.")
 @click.option("--content", default="", help="Content of one article.")

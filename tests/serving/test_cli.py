@@ -117,6 +117,7 @@ WRONG = [
     (["run", "--map", "category"], ["'category' is not of the form key=value"]),
     (["registry", "register", "no-such-run"], ["'no-such-run'", "cannot be read"]),
     (["classify", "empty.jsonl", "-o", "out.jsonl"], ["empty.jsonl", "no articles"]),
+    (["classify", "in.jsonl", "-o", "out.csv"], ["JSON", ".jsonl", "'.csv'"]),
     (["classify"], ["Give either FILE"]),
     (["run", "--track", "external"], ["OPENAI_API_KEY is not set", "config/.env"]),
     (["run", "--track", "external", "--provider", "databricks"], ["'internal-databricks'", "'internal'", "--track"]),
