@@ -111,9 +111,9 @@ stack-app: compose-check $(STAMP) ## The champion of that MLflow in its own cont
 stack-down: compose-check ## Stop all of it; what the stores hold stays
 	$(COMPOSE) --profile app down
 
-# Asked before anything is made; 'ls' asks the engine.
+# Asked before anything is made. Compose 1 has no 'ls', which asks the engine.
 compose-check:
-	@$(COMPOSE) version >/dev/null 2>&1 || { echo "Error: Docker Compose 2 is needed: 'docker compose version' has to answer. Install Docker with its Compose plugin." >&2; exit 2; }
+	@{ $(COMPOSE) version && $(COMPOSE) ls --help; } >/dev/null 2>&1 || { echo "Error: Docker Compose 2 is needed: 'docker compose version' has to answer. Install Docker with its Compose plugin." >&2; exit 2; }
 	@said=$$($(COMPOSE) ls --quiet 2>&1) || { echo "Error: No Docker engine answers. Start one, or set DOCKER_HOST. ($$said)" >&2; exit 2; }
 
 bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own

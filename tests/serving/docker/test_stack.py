@@ -62,12 +62,13 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     [
         (None, "Docker Compose 2 is needed: 'docker compose version' has to answer."),
         ("echo \"unknown shorthand flag: 'f' in -f\" >&2; exit 125", "Docker Compose 2 is needed:"),
+        ("case $4 in ls) echo 'No such command: ls' >&2; exit 1; esac", "Docker Compose 2 is needed:"),
         (
-            "case $4 in version) ;; *) echo 'Cannot connect to the Docker daemon' >&2; exit 1; esac",
+            "case $* in *quiet) echo 'Cannot connect to the Docker daemon' >&2; exit 1; esac",
             "No Docker engine answers. Start one, or set DOCKER_HOST. (Cannot connect to the Docker daemon)",
         ),
     ],
-    ids=["no docker", "no compose", "no engine"],
+    ids=["no docker", "no compose", "compose 1", "no engine"],
 )
 def test_what_is_missing_is_said_before_anything_is_made(
     tmp_path: Path, target: str, docker: str | None, said: str
