@@ -18,11 +18,13 @@ LAB ?=
 TO ?=
 DRY ?=
 CASES ?= 100
+# uv trusts what pip trusts, also behind a proxy that reads TLS.
+export UV_SYSTEM_CERTS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
-	docker-mlflow stack stack-app stack-down bundle-check \
+	docker-mlflow stack stack-app stack-down compose-check bundle-check \
 	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
 	bench-predictions bench-registry bench-serve bench-statistics litellm schemathesis lock clean
 
@@ -98,16 +100,21 @@ docker-check: $(STAMP) ## Test the image with the Docker engine; takes packages 
 docker-mlflow: $(STAMP) ## The champion in MLflow's own image, asked once; takes minutes and 1.2 GB
 	$(BIN)/python tests/mlflow_image.py
 
-stack: $(STAMP) ## MLflow on PostgreSQL and an S3 store, in containers on this machine (MLFLOW_PORT=5000)
+stack: compose-check $(STAMP) ## MLflow on PostgreSQL and an S3 store, in containers on this machine (MLFLOW_PORT=5000)
 	$(BIN)/python -m serving.docker.stack
 	MLFLOW_PORT=$(MLFLOW_PORT) $(COMPOSE) up --build --detach
 
-stack-app: $(STAMP) ## The champion of that MLflow in its own container, and Prometheus
+stack-app: compose-check $(STAMP) ## The champion of that MLflow in its own container, and Prometheus
 	MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT) $(BIN)/news-classifier serve docker --build --tag news-classifier:champion
 	$(COMPOSE) --profile app up --detach
 
-stack-down: ## Stop all of it; what the stores hold stays
+stack-down: compose-check ## Stop all of it; what the stores hold stays
 	$(COMPOSE) --profile app down
+
+# Asked before anything is made. Compose 1 has no 'ls', which asks the engine.
+compose-check:
+	@{ $(COMPOSE) version && $(COMPOSE) ls --help; } >/dev/null 2>&1 || { echo "Error: Docker Compose 2 is needed: 'docker compose version' has to answer. Install Docker with its Compose plugin." >&2; exit 2; }
+	@said=$$($(COMPOSE) ls --quiet 2>&1) || { echo "Error: No Docker engine answers. Start one, or set DOCKER_HOST. ($$said)" >&2; exit 2; }
 
 bundle-check: $(STAMP) ## Check databricks.yml with databricks-bundles, in an environment of its own
 	$(BIN)/uv run --no-project --isolated --python $(BIN)/python --with 'databricks-bundles>=1.22,<2' --with pyyaml python tests/bundle_check.py

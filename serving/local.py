@@ -12,6 +12,9 @@ from agent.errors import RegistryError
 from eval.console import err
 from eval.store import open_store
 from registry.versions import Registry
+from serving.app.place import listen
+
+HOST = "127.0.0.1"
 
 
 @click.command("local")
@@ -40,12 +43,14 @@ from registry.versions import Registry
 )
 def local(port: int, alias: str, workers: int, timeout_s: int, trace_sampling: float) -> None:
     """Serve with `mlflow models serve` on 127.0.0.1."""
+    listen(HOST, port, "--port").close()  # MLflow would say it with a traceback
     store = open_store()
     name = registered_model_name()
     if Registry(name, MlflowClient()).snapshot().holder(alias) is None:
         raise RegistryError(f"{name} has no {alias!r}. Make one first: news-classifier run.")
     options = {
         "--model-uri": f"models:/{name}@{alias}",
+        "--host": HOST,
         "--port": port,
         "--workers": workers,
         "--timeout": timeout_s,

@@ -14,7 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # before this folder, which has folders of the same names
 
 from agent.champion import CHAMPION, registered_model_name
+from agent.errors import DeploymentError
 from eval.store import open_store
+from serving.docker.engine import open_engine
 
 IMAGE = "news-classifier-mlflow-models"
 START_TIMEOUT_S = 120
@@ -26,6 +28,15 @@ REQUEST = {
     },
 }
 EXPECTED = "Sports"
+
+
+def check_engine() -> None:
+    """End with one line where no engine answers, before anything is built."""
+    try:
+        with open_engine():
+            pass
+    except DeploymentError as err:
+        raise SystemExit(f"Error: {err}") from err
 
 
 def docker(*words: str) -> str:
@@ -56,6 +67,7 @@ def wait_for(url: str) -> None:
 
 def main() -> None:
     """Build, run, ask, and remove the container."""
+    check_engine()
     started = time.monotonic()
     build()
     built_s = time.monotonic() - started

@@ -71,10 +71,22 @@ class Place(NamedTuple):
         Raises:
             ConfigError: the address cannot be listened on.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
-        except OSError as err:
-            raise ConfigError(
-                f"{self.host}:{self.port} cannot be listened on: {err.strerror}. Choose another --port or --host."
-            ) from err
+        return listen(self.host, self.port, "--port or --host")
+
+
+def listen(host: str, port: int, options: str) -> socket.socket:
+    """Listen at an address.
+
+    Args:
+        host: Name or address of this machine.
+        port: Port there.
+        options: What a person may choose otherwise, such as "--port".
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as err:
+        raise ConfigError(f"{host}:{port} cannot be listened on: {err.strerror}. Choose another {options}.") from err

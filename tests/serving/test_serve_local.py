@@ -1,6 +1,7 @@
 """`mlflow models serve` on a champion that waits for an LLM, asked over HTTP."""
 
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
 from agent.config import AgentConfig
 from eval.candidates import load_candidate
+from serving.cli import main
 from serving.client import NewsClassifier
 from tests.conftest import ROOT
 from tests.llm_server import Behaviour, LLMServer
@@ -98,3 +101,16 @@ def test_no_article_is_kept_as_a_trace(local: Local) -> None:
     assert ask(local, {"input": [], "custom_inputs": ARTICLE})[0] == 200
     with closing(sqlite3.connect(local.folder / "mlflow.db")) as store:
         assert store.execute("SELECT count(*) FROM trace_info").fetchone() == (0,)
+
+
+def test_a_port_that_is_taken_is_one_clear_line(workspace: Path) -> None:
+    """Regression: it ended with 25 lines of MLflow's traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, ["serve", "local", "--port", str(port)])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"Error: 127.0.0.1:{port} cannot be listened on: Address already in use")
+    assert line.endswith("Choose another --port.")
+    assert not (workspace / "mlflow.db").exists()

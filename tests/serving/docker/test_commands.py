@@ -3,6 +3,9 @@
 import hashlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +20,7 @@ from serving.cli import main
 from serving.docker.container import Wanted, environment, folders_in_memory, tried
 from serving.docker.healthcheck import is_ready
 from serving.golden import SmokeSet
+from tests.conftest import ROOT
 from tests.serving.classifier_server import ClassifierServer
 
 SHA256 = "ab" * 32
@@ -35,6 +39,17 @@ def test_without_an_engine_there_is_one_clear_line(
     assert line.startswith(
         f"Error: No Docker engine answers at unix://{workspace}/no.sock. Start one, or set DOCKER_HOST."
     )
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_mlflows_image_without_an_engine_is_one_clear_line(workspace: Path) -> None:
+    """Regression: `make docker-mlflow` ended with MLflow's traceback and one of its own."""
+    environment = os.environ | {"DOCKER_HOST": f"unix://{workspace}/no.sock"}
+    command = [sys.executable, str(ROOT / "tests" / "mlflow_image.py")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    [line] = run.stderr.splitlines()
+    assert line.startswith(f"Error: No Docker engine answers at unix://{workspace}/no.sock. Start one")
     assert not (workspace / "mlflow.db").exists()
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from serving.app.settings import KEYS_VARIABLE, key_fields
 from serving.docker.context import FOLDER
 from serving.docker.healthcheck import PORT
 from serving.docker.stack import make_secrets
+from tests.conftest import ROOT
 
 NEEDED = re.compile(r"\$\{(\w+):\?")
 FOR_LLMS = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DATABRICKS_HOST", "DATABRICKS_TOKEN"}
@@ -51,6 +54,47 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     before = (tmp_path / ".env").read_bytes()
     assert make_secrets(tmp_path) is None
     assert (tmp_path / ".env").read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["stack", "stack-app", "stack-down"])
+@pytest.mark.parametrize(
+    ("docker", "said"),
+    [
+        (None, "Docker Compose 2 is needed: 'docker compose version' has to answer."),
+        ("echo \"unknown shorthand flag: 'f' in -f\" >&2; exit 125", "Docker Compose 2 is needed:"),
+        ("case $4 in ls) echo 'No such command: ls' >&2; exit 1; esac", "Docker Compose 2 is needed:"),
+        (
+            "case $* in *quiet) echo 'Cannot connect to the Docker daemon' >&2; exit 1; esac",
+            "No Docker engine answers. Start one, or set DOCKER_HOST. (Cannot connect to the Docker daemon)",
+        ),
+    ],
+    ids=["no docker", "no compose", "compose 1", "no engine"],
+)
+def test_what_is_missing_is_said_before_anything_is_made(
+    tmp_path: Path, target: str, docker: str | None, said: str
+) -> None:
+    """Regression: the secrets were made, and their key shown this once, before Compose was found missing."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "make").symlink_to(shutil.which("make") or "make")
+    if docker:
+        (tools / "docker").write_text(f"#!/bin/sh\n{docker}\n", encoding="utf-8")
+        (tools / "docker").chmod(0o755)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    run = subprocess.run(
+        ["make", "--no-print-directory", f"--file={ROOT / 'Makefile'}", target],
+        cwd=folder,
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stdout == ""
+    [line, _] = run.stderr.splitlines()  # the other is what make says whenever a recipe fails
+    assert line.startswith(f"Error: {said}")
+    assert not list(folder.iterdir())
 
 
 def test_every_secret_is_a_reference_without_a_default(services: dict[str, dict[str, Any]]) -> None:
