@@ -78,7 +78,7 @@ def test_many_come_in_order_with_several_requests_in_flight(server: ClassifierSe
 
 
 def test_articles_are_read_as_they_are_needed_and_what_is_not_wanted_is_cancelled(server: ClassifierServer) -> None:
-    server.script.extend([Reply()] * 2)
+    server.script.extend([Reply(latency_s=0.2)] * 2)  # so that the third request cannot overtake the second
     server.reply = Reply(latency_s=60)
     read = []
 
