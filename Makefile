@@ -25,7 +25,7 @@ export UV_SYSTEM_CERTS ?= 1
 .PHONY: help setup install train evaluate-and-register run-external run-internal run-both run-all doctor \
 	test-connection list-models evaluate-all compare decide audit redteam serve serve-app serve-databricks docker docker-check \
 	docker-mlflow stack stack-app stack-down compose-check bundle-check \
-	promote rollback status history verify ui notebook test lint format bench bench-evaluation bench-providers \
+	promote rollback status history verify ui notebook test browser-check lint format bench bench-evaluation bench-providers \
 	bench-predictions bench-registry bench-serve bench-statistics litellm schemathesis lock clean
 
 help: ## List the targets
@@ -93,6 +93,9 @@ serve-databricks: $(STAMP) ## The champion on Databricks Model Serving (DRY=--dr
 
 docker: $(STAMP) ## The champion in a container image, run on 127.0.0.1 (DOCKER_PORT=8000)
 	$(BIN)/news-classifier serve docker --port $(DOCKER_PORT)
+
+browser-check: $(STAMP) ## Open the report in Chromium, which has to be installed
+	$(BIN)/python -m pytest -m browser
 
 docker-check: $(STAMP) ## Test the image with the Docker engine; takes packages from the network
 	$(BIN)/python -m pytest -m docker

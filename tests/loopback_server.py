@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from typing import Self
 
 from aiohttp import web
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """Listens on a free port of loopback while its context is open. What it answers is a subclass's matter."""
 
     url = ""
@@ -28,9 +29,9 @@ class LoopbackServer:
         self._thread.join(10)
         self._loop.close()
 
+    @abstractmethod
     async def respond(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request."""
-        raise NotImplementedError
 
     async def _listen(self) -> None:
         app = web.Application(client_max_size=64 * 2**20)

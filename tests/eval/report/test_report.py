@@ -370,12 +370,12 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which .ci/run installs")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_browser_shows_it(tmp_path: Path, scheme: str, width: int) -> None:
     from playwright.sync_api import sync_playwright
 
+    assert CHROMIUM, "Chromium has to be installed"
     write_report(tmp_path, full_report(" ".join(ATTACKS)))
     seen: list[str] = []
     with sync_playwright() as playwright:
