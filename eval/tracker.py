@@ -61,7 +61,7 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
         try:
             with uninterrupted():
                 open_store()
-                run = ended.enter_context(tracked_run(experiment_name(config.track), name, join=join))
+            run = ended.enter_context(tracked_run(experiment_name(config.track), name, join=join))
         except AWAY as err:
             if sqlite_path(str(mlflow.get_tracking_uri())):
                 raise
@@ -71,7 +71,7 @@ def tracker_of(config: AgentConfig, name: str, *, join: bool) -> Iterator[Tracke
         try:
             yield tracker
         except BaseException:
-            with suppress(*AWAY), uninterrupted():  # what happened in the body is said, not that this failed
+            with suppress(*AWAY):  # what happened in the body is said, not that the run could not be ended
                 ended.__exit__(*sys.exc_info())
             raise
         if tracker.problem:
